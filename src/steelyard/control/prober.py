@@ -1,0 +1,118 @@
+"""Active checks: one task a backend asks, at a jittered interval, whether it is there.
+
+A TCP check is a connect; an HTTP check is a GET whose status must be one that is expected. The answer's head is
+read up to a bound, its body never: an endless one costs nothing. Results go to the pool, whose machines decide
+(core/health.py). Redirects are not followed: they are a status like any other.
+"""
+
+import logging
+import random
+from asyncio import AbstractEventLoop, StreamReader, Task, open_connection, sleep, timeout
+
+from steelyard.core.backend import Backend
+from steelyard.core.pool import Pool
+from steelyard.core.spec import HealthCheckSpec
+from steelyard.errors import ProtocolError, SteelyardError
+from steelyard.proxy.dial import connect
+from steelyard.wire.http1 import scan_response
+
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_FIELDS = 200
+
+_log = logging.getLogger("steelyard")
+
+
+class CheckFailed(SteelyardError):
+    """A check's negative result; the message is the reason."""
+
+
+def log_state(pool: Pool, backend: Backend, up: bool, detail: str) -> None:
+    """The line that operators look for: `http://localhost:8001 [down]`, with the pool and the reason."""
+    reason = f": {detail}" if detail else ""
+    _log.log(
+        logging.INFO if up else logging.WARNING,
+        "http://%s [%s] (pool %s)%s",
+        backend.label,
+        "up" if up else "down",
+        pool.name,
+        reason,
+    )
+
+
+class Prober:
+    """The checks of one pool."""
+
+    def __init__(self, loop: AbstractEventLoop, pool: Pool, check: HealthCheckSpec) -> None:
+        self.loop = loop
+        self.pool = pool
+        self.check = check
+        self.random = random.Random()
+        self.tasks: list[Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to check every backend, the first time at once."""
+        self.tasks = [self.loop.create_task(self.watch(backend)) for backend in self.pool.backends]
+
+    def stop(self) -> None:
+        """Check no more."""
+        for task in self.tasks:
+            task.cancel()
+
+    async def watch(self, backend: Backend) -> None:
+        while True:
+            started = self.loop.time()
+            detail = await self.probe(backend)
+            changed = self.pool.probed(backend, detail is None, self.loop.time())
+            if changed or self.check.log == "all":
+                log_state(self.pool, backend, backend.healthy, detail or "")
+            spread = 1.0 + self.check.jitter * (2.0 * self.random.random() - 1.0)
+            await sleep(max(0.0, started + self.check.interval_s * spread - self.loop.time()))
+
+    async def probe(self, backend: Backend) -> str | None:
+        """One check: None when it passed, else why it failed."""
+        try:
+            async with timeout(self.check.timeout_s):
+                if self.check.kind == "http":
+                    await self.ask(backend)
+                else:
+                    (await connect(self.loop, backend.host, backend.port)).close()
+        except TimeoutError:
+            return f"no answer within {self.check.timeout_s:g} s"
+        except (OSError, CheckFailed) as exc:
+            return str(exc)
+        return None
+
+    async def ask(self, backend: Backend) -> None:
+        reader, writer = await open_connection(backend.host, backend.port)
+        try:
+            writer.write(
+                f"GET {self.check.path} HTTP/1.1\r\nHost: {backend.address}\r\n"
+                "User-Agent: steelyard-health-check\r\nConnection: close\r\n\r\n".encode("latin-1")
+            )
+            status = await _read_status(reader)
+        finally:
+            writer.transport.abort()
+        if not any(low <= status <= high for low, high in self.check.expect):
+            raise CheckFailed(f"status {status}")
+
+
+async def _read_status(reader: StreamReader) -> int:
+    """The status of an answer; interim ones are skipped. Raises CheckFailed."""
+    data = b""
+    pos = 0
+    while True:
+        piece = await reader.read(MAX_ANSWER_BYTES)
+        if not piece:
+            raise CheckFailed("closed without an answer")
+        data += piece
+        try:
+            head = scan_response(data, pos, MAX_ANSWER_BYTES, MAX_FIELDS)
+            while head is not None and head.status < 200:
+                pos = head.end
+                head = scan_response(data, pos, MAX_ANSWER_BYTES, MAX_FIELDS)
+        except ProtocolError as exc:
+            raise CheckFailed(f"not an HTTP answer: {exc.detail}") from exc
+        if head is not None:
+            return head.status
+        if len(data) > MAX_ANSWER_BYTES:
+            raise CheckFailed("an answer without end")

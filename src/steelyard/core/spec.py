@@ -1,0 +1,172 @@
+"""The checked configuration, as frozen data: what runs, in plain units, with every default and its reason.
+
+Nothing here parses or checks; `control/config.py` makes these from YAML or a command line. Units are in the
+names: `_s` seconds, `_bytes` bytes. Every default of the program is written here, once, beside its reason
+(`steelyard check --explain` prints them).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+KIB: Final = 1024
+
+
+def _default(value: Any, why: str) -> Any:
+    """A field's default with the reason for it."""
+    return field(default=value, metadata={"why": why})
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTimeouts:
+    """How long a client may take."""
+
+    head_s: float = _default(15.0, "a whole request head, from its first byte: no browser needs more, slowloris does")
+    body_s: float = _default(60.0, "between two reads of a request body; as nginx")
+    idle_s: float = _default(75.0, "a kept client connection without a request; as nginx")
+    write_s: float = _default(60.0, "without the client reading one byte of its answer; as nginx")
+
+
+@dataclass(frozen=True, slots=True)
+class RespondSpec:
+    """A fixed answer that the balancer gives itself."""
+
+    status: int = _default(200, "the commonest use is a health page")
+    body: str = _default("", "an answer needs no body")
+    content_type: str = _default("text/plain", "the commonest use is a health page")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """A match on the request (every part that is given must hold) and what to do with it.
+
+    path: exact, or a prefix when it ends in `*`; None matches every path.
+    hosts, methods: any of them; empty matches all. A host may begin with `*.`.
+    headers: (lower-case name, value) pairs; the value `*` asks only that the field is there.
+    content_type: `type/subtype` or `type/*`.
+    Exactly one of pool and respond is set.
+    """
+
+    path: str | None = None
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str | None = None
+    pool: str | None = None
+    respond: RespondSpec | None = None
+    max_body_bytes: int | None = _default(None, "the applications behind know best; set it where they do not")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSpec:
+    """An address that is accepted on. port 0 takes a free one."""
+
+    name: str
+    host: str
+    port: int
+    routes: tuple[RouteSpec, ...]
+    trusted_proxies: tuple[str, ...] = _default((), "X-Forwarded-* of an unknown peer is a claim, not a fact")
+    timeouts: ListenerTimeouts = ListenerTimeouts()
+    max_head_bytes: int = _default(32 * KIB, "nginx 4 x 8 KiB, HAProxy 16 KiB, Envoy 60 KiB")
+    max_fields: int = _default(100, "Envoy 100, HAProxy 101")
+    underscores_in_headers: bool = _default(
+        False, "CGI and WSGI read X_Real_IP and X-Real-IP as one; fields with underscores are dropped, as by nginx"
+    )
+    backlog: int = _default(4096, "a burst of new connections waits in the kernel instead of being refused")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """How a pool chooses.
+
+    name: a registered policy. key: for hashing ones `client_ip`, `path` or `header:NAME`.
+    choices: how many `power_of_two` draws.
+    """
+
+    name: str = _default("round_robin", "what nginx and Envoy do; everyone can predict it")
+    key: str | None = _default(None, "client_ip where a hashing policy is named without a key")
+    choices: int = _default(2, "the second choice brings nearly all there is to win (Mitzenmacher 2001)")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """One server of a pool."""
+
+    host: str
+    port: int
+    weight: int = _default(1, "all backends alike; 0 gets no new request")
+    max_connections: int | None = _default(None, "requests in flight at once; no limit")
+
+    @property
+    def address(self) -> str:
+        """`host:port`, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheckSpec:
+    """Active checks.
+
+    kind: `tcp` (a connect) or `http` (GET path, and a status that is expected).
+    expect: inclusive status ranges. log: `changes` or `all` (a line for every check).
+    """
+
+    kind: str = _default("tcp", "needs nothing from the backend")
+    path: str = _default("/", "the one path every server has")
+    expect: tuple[tuple[int, int], ...] = _default(((200, 399),), "as HAProxy: 2xx and 3xx")
+    interval_s: float = _default(2.0, "as HAProxy; with fall 3 a dead backend is out within 6 s")
+    timeout_s: float = _default(1.0, "a healthy backend on the same network answers far sooner")
+    rise: int = _default(2, "as HAProxy: one lucky check does not bring a flapping backend back")
+    fall: int = _default(3, "as HAProxy: one lost packet does not take a backend out")
+    jitter: float = _default(0.1, "share of the interval; keeps many balancers from probing in step")
+    log: str = _default("changes", "a line for each check is noise unless asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySpec:
+    """What happens when a try fails (core/retry.py holds the rules of safety)."""
+
+    tries: int = _default(3, "backends asked for one request, the first included")
+    same_backend: int = _default(0, "more tries at the same backend before another one; a second server is better")
+    delay_s: float = _default(0.010, "between two tries at the same backend")
+    on_status: tuple[int, ...] = _default((), "an answer is an answer, unless its status is listed: of 502, 503, 504")
+    budget: float | None = _default(0.2, "retries per request: a failing pool is asked 1.2 times, not 3 times")
+    budget_floor: int = _default(3, "retries that are always allowed in 10 s, so that quiet pools have some")
+    mark_down: bool = _default(False, "a backend whose tries are used up goes down until a check finds it up")
+    hold_body_bytes: int = _default(64 * KIB, "of a request body are kept for another try")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTimeouts:
+    """How long a backend may take."""
+
+    connect_s: float = _default(3.0, "one lost SYN is repeated after 1 s; a second one means trouble")
+    response_s: float = _default(60.0, "between two reads; as nginx")
+    total_s: float | None = _default(None, "downloads and streams may last")
+    idle_s: float = _default(30.0, "a kept backend connection; below the 60 s that most servers keep theirs")
+    tunnel_s: float = _default(3600.0, "an upgraded connection without a byte either way; WebSockets ping sooner")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A set of backends that can serve the same request, with one policy."""
+
+    name: str
+    backends: tuple[BackendSpec, ...]
+    policy: PolicySpec = PolicySpec()
+    health_check: HealthCheckSpec | None = HealthCheckSpec()
+    retry: RetrySpec = RetrySpec()
+    timeouts: PoolTimeouts = PoolTimeouts()
+    max_idle: int = _default(256, "kept connections a backend; beyond that, closing is cheaper than keeping")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything that one balancer runs.
+
+    access_log: a path, `-` for standard output, or None for no log.
+    """
+
+    listeners: tuple[ListenerSpec, ...]
+    pools: tuple[PoolSpec, ...]
+    access_log: str | None = _default(None, "costs a write for every batch of requests; most fleets log elsewhere")
+    drain_timeout_s: float = _default(30.0, "what in-flight requests get to finish when the balancer stops")

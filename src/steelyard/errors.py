@@ -1,0 +1,169 @@
+"""Everything that can go wrong: one tree of exceptions, and one table of the ways an exchange can fail.
+
+A `Kind` is one row of that table: whose fault it is, how far the exchange had come, whether another try is
+safe, the HTTP status the client gets, and the one word that the access log and the counters use for it.
+Nothing else in the program maps an error to a status or to a word.
+
+Expected outcomes travel as values (a `Kind`, a `Refusal`); exceptions are for broken rules.
+Source of the shape (kind, side, retry): Pingora's error type; statuses by RFC 9110 section 15.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+class Side(Enum):
+    """Whose fault it is."""
+
+    CLIENT = "client"
+    BACKEND = "backend"
+    OURS = "ours"
+
+
+class Phase(Enum):
+    """How far the exchange had come when it failed."""
+
+    REQUEST = "request"  # while the client's request was read
+    CHOOSE = "choose"  # while a route or a backend was chosen
+    CONNECT = "connect"  # before any byte was sent to a backend
+    SENT = "sent"  # bytes were sent, no byte of the answer had come
+    ANSWER = "answer"  # the answer had begun
+
+
+class Retry(Enum):
+    """Whether another try is safe as far as this kind of failure goes (core/retry.py decides)."""
+
+    NEVER = "never"
+    IF_SAFE = "if safe"  # only when running the request twice does no harm
+    ALWAYS = "always"  # nothing of the request has left us
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """One way an exchange can fail: a row of the table below.
+
+    word: in the access log and as the counters' label.
+    status: what the client is answered; 0 when there is nobody, or no way, to answer.
+    text: the sentence in the answer's body.
+    """
+
+    word: str
+    status: int
+    side: Side
+    phase: Phase
+    retry: Retry
+    text: str
+
+
+_REQUEST = (Side.CLIENT, Phase.REQUEST, Retry.NEVER)
+
+# The client's request.
+BAD_REQUEST: Final = Kind("bad_request", 400, *_REQUEST, "The request breaks the rules of HTTP/1.1.")
+AMBIGUOUS_PATH: Final = Kind(
+    "ambiguous_path", 400, *_REQUEST, "The path would mean one route encoded and another one decoded."
+)
+METHOD_REFUSED: Final = Kind("method_refused", 405, *_REQUEST, "This method is not passed on.")
+REQUEST_TIMEOUT: Final = Kind("request_timeout", 408, *_REQUEST, "The request did not arrive in time.")
+BODY_TOO_LARGE: Final = Kind("body_too_large", 413, *_REQUEST, "The body is larger than this route takes.")
+TARGET_TOO_LONG: Final = Kind("target_too_long", 414, *_REQUEST, "The request line is too long.")
+HEAD_TOO_LARGE: Final = Kind("head_too_large", 431, *_REQUEST, "The header section is too large.")
+CODING_UNKNOWN: Final = Kind("coding_unknown", 501, *_REQUEST, "Only the transfer coding 'chunked' is known.")
+VERSION_UNKNOWN: Final = Kind("version_unknown", 505, *_REQUEST, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+CLIENT_GONE: Final = Kind("client_gone", 0, *_REQUEST, "The client closed the connection.")
+CLIENT_TOO_SLOW: Final = Kind(
+    "client_too_slow", 0, Side.CLIENT, Phase.ANSWER, Retry.NEVER, "The client did not read its answer in time."
+)
+
+# The choice.
+NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")
+NONE_UP: Final = Kind("none_up", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Service not available")
+FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit.")
+STOPPING: Final = Kind("stopping", 503, Side.OURS, Phase.CHOOSE, Retry.NEVER, "The balancer is stopping.")
+INTERNAL: Final = Kind("internal", 500, Side.OURS, Phase.CHOOSE, Retry.NEVER, "The balancer has a bug.")
+
+# The backend.
+CONNECT_FAILED: Final = Kind(
+    "connect_failed", 502, Side.BACKEND, Phase.CONNECT, Retry.ALWAYS, "The backend could not be reached."
+)
+CONNECT_TIMEOUT: Final = Kind(
+    "connect_timeout", 504, Side.BACKEND, Phase.CONNECT, Retry.ALWAYS, "The backend did not accept in time."
+)
+# A kept connection that the backend had closed: says nothing about the backend's health.
+STALE: Final = Kind(
+    "stale", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend closed the kept connection."
+)
+CLOSED_EARLY: Final = Kind(
+    "closed_early", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend closed before it answered."
+)
+# Not retried: the work may still be going on over there, and the client's patience is used up.
+RESPONSE_TIMEOUT: Final = Kind(
+    "response_timeout", 504, Side.BACKEND, Phase.SENT, Retry.NEVER, "The backend did not answer in time."
+)
+TOTAL_TIMEOUT: Final = Kind(
+    "total_timeout", 504, Side.BACKEND, Phase.SENT, Retry.NEVER, "The whole exchange took too long."
+)
+BAD_ANSWER: Final = Kind(
+    "bad_answer", 502, Side.BACKEND, Phase.ANSWER, Retry.NEVER, "The backend's answer breaks the rules of HTTP."
+)
+TRUNCATED: Final = Kind(
+    "truncated", 502, Side.BACKEND, Phase.ANSWER, Retry.NEVER, "The backend broke off its answer."
+)
+# The answer to a request whose answer had a status listed in `retry.on_status`.
+STATUS: Final = Kind("status", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend answered with an error.")
+
+KINDS: Final[dict[str, Kind]] = {
+    kind.word: kind for kind in list(globals().values()) if isinstance(kind, Kind)
+}
+
+class SteelyardError(Exception):
+    """The root of all our exceptions."""
+
+
+class ProtocolError(SteelyardError):
+    """Bytes that break the rules of their protocol.
+
+    kind: the row of the table that says what becomes of the exchange.
+    detail: which rule, in one sentence (goes to the log, never to the other side).
+    """
+
+    def __init__(self, kind: Kind, detail: str) -> None:
+        super().__init__(f"{kind.word}: {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+class ListenError(SteelyardError):
+    """An address cannot be listened on; the message names the listener, the address and the mend."""
+
+
+class ConfigError(SteelyardError):
+    """A configuration that cannot run.
+
+    problems: one `Problem` each, all that were found, in the order of the file.
+    """
+
+    def __init__(self, problems: "list[Problem]") -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a configuration: where, which key, which value, and how to mend it.
+
+    where: `file.yaml:12`, or `command line`; key: dotted, such as `pools.web.policy`.
+    value: the offending value as written, or None when the key itself is the problem.
+    """
+
+    where: str
+    key: str
+    message: str
+    value: str | None = None
+    mend: str | None = None
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.key}: {self.message}"
+        if self.value is not None:
+            line += f" (got {self.value})"
+        return line if self.mend is None else f"{line}; {self.mend}"

@@ -1,0 +1,1 @@
+"""Moves bytes: asyncio protocols, no coroutine on a request's path."""

@@ -1,0 +1,42 @@
+"""C types for connections.py."""
+
+cimport cython
+from steelyard.core.backend cimport Backend
+from steelyard.core.pool cimport Pool
+from steelyard.proxy.clock cimport Wheel
+from steelyard.proxy.upstream cimport Upstream
+
+
+cdef class Connections:
+    cdef object loop
+    cdef Wheel wheel
+    cdef readonly Backend backend
+    cdef readonly list idle
+    cdef Py_ssize_t max_idle
+    cdef double idle_s
+    cdef double connect_s
+    cdef bint closed
+
+    @cython.locals(upstream=Upstream)
+    cpdef Upstream take(self, double now)
+    cpdef give(self, Upstream upstream, double now)
+    cpdef lost(self, Upstream upstream)
+    cpdef dial(self, object done)
+    cpdef close(self)
+
+
+cdef class PoolConnections:
+    cdef readonly Pool pool
+    cdef readonly object on_change
+    cdef readonly dict of_backend
+    cdef readonly double response_s
+    cdef readonly double total_s
+    cdef readonly double tunnel_s
+    cdef readonly int tries
+    cdef readonly int same_backend
+    cdef readonly double delay_s
+    cdef readonly Py_ssize_t hold_bytes
+    cdef readonly bint mark_down
+    cdef readonly tuple on_status
+
+    cpdef close(self)

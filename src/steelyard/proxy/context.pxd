@@ -1,0 +1,24 @@
+"""C types for context.py."""
+
+from steelyard.core.router cimport Router
+from steelyard.proxy.clock cimport Wheel
+
+
+cdef class ListenerContext:
+    cdef readonly object loop
+    cdef readonly Wheel wheel
+    cdef readonly str name
+    cdef public Router router
+    cdef readonly object networks
+    cdef readonly object below
+    cdef public object on_record
+    cdef public str local
+    cdef readonly Py_ssize_t max_head_bytes
+    cdef readonly int max_fields
+    cdef readonly bint underscores
+    cdef readonly double head_s
+    cdef readonly double body_s
+    cdef readonly double idle_s
+    cdef readonly double write_s
+    cdef public bint stopping
+    cdef readonly set downstreams

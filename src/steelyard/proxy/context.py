@@ -1,0 +1,47 @@
+"""What all exchanges of one listener share. Replaced as a whole when the configuration changes."""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Any
+
+from steelyard.core.router import Router
+from steelyard.core.spec import ListenerSpec
+from steelyard.proxy.clock import Wheel
+from steelyard.wire.headers import Network
+
+
+class ListenerContext:
+    """Routes, limits and timeouts of a listener, and the loop's clock.
+
+    on_record: called with a `Record` for each ended exchange, or None when nobody wants them.
+    below: n -> a random whole number in [0, n). stopping: answers say `Connection: close`.
+    downstreams: the open client connections.
+    """
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        wheel: Wheel,
+        spec: ListenerSpec,
+        router: Router,
+        networks: tuple[Network, ...],
+        below: Callable[[int], int],
+        on_record: Any,
+    ) -> None:
+        self.loop = loop
+        self.wheel = wheel
+        self.name = spec.name
+        self.router = router
+        self.networks = networks
+        self.below = below
+        self.on_record = on_record
+        self.local = f"{spec.host}:{spec.port}"
+        self.max_head_bytes = spec.max_head_bytes
+        self.max_fields = spec.max_fields
+        self.underscores = spec.underscores_in_headers
+        self.head_s = spec.timeouts.head_s
+        self.body_s = spec.timeouts.body_s
+        self.idle_s = spec.timeouts.idle_s
+        self.write_s = spec.timeouts.write_s
+        self.stopping = False
+        self.downstreams: set[Any] = set()

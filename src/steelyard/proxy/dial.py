@@ -1,0 +1,98 @@
+"""Opening one connection to a backend: resolve, connect, wrap.
+
+The only coroutine behind a request, and not on the usual path: kept connections need no dial. Names are resolved
+anew for each dial, so that a changed DNS answer takes effect without a reload; each address is tried in turn.
+"""
+
+from asyncio import AbstractEventLoop, CancelledError, Task
+from collections.abc import Callable
+from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, socket
+from time import monotonic
+
+from steelyard import errors
+from steelyard.errors import Kind
+from steelyard.proxy.clock import Timed, Wheel
+from steelyard.proxy.upstream import Upstream
+
+# Called once: with the open connection, or with None and why there is none.
+Done = Callable[[Upstream | None, Kind | None, str], None]
+
+
+class Dial(Timed):
+    """One attempt to open a connection, with a deadline; `cancel` ends it without a word."""
+
+    def __init__(self, loop: AbstractEventLoop, wheel: Wheel, upstream: Upstream, done: Done) -> None:
+        super().__init__()
+        self.loop = loop
+        self.wheel = wheel
+        self.upstream = upstream
+        self.done: Done | None = done
+        self.task: Task[None] | None = None
+
+    def start(self, host: str, port: int, timeout_s: float) -> None:
+        self.wheel.expect(self, monotonic() + timeout_s)
+        self.task = self.loop.create_task(self.run(host, port))
+
+    async def run(self, host: str, port: int) -> None:
+        sock: socket | None = None
+        try:
+            sock = await connect(self.loop, host, port)
+            self.upstream.sock = sock
+            await self.loop.create_connection(lambda: self.upstream, sock=sock)  # type: ignore[arg-type, return-value]
+        except OSError as exc:
+            if sock is not None:
+                sock.close()
+            self.finish(errors.CONNECT_FAILED, str(exc))
+        except CancelledError:
+            if sock is not None:
+                sock.close()
+            raise
+        except Exception as exc:  # a bug: the exchange must end all the same
+            if sock is not None:
+                sock.close()
+            self.loop.call_exception_handler({"message": "a dial failed", "exception": exc})
+            self.finish(errors.INTERNAL, str(exc))
+        else:
+            self.finish(None, "")
+
+    def finish(self, kind: Kind | None, detail: str) -> None:
+        done, self.done = self.done, None
+        self.wheel.forget(self)
+        if done is None:
+            self.upstream.close()
+        elif kind is None:
+            done(self.upstream, None, "")
+        else:
+            done(None, kind, detail)
+
+    def on_deadline(self, now: float) -> None:
+        done, self.done = self.done, None
+        self.cancel()
+        if done is not None:
+            done(None, errors.CONNECT_TIMEOUT, "the backend did not accept in time")
+
+    def cancel(self) -> None:
+        self.done = None
+        self.wheel.forget(self)
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+
+
+async def connect(loop: AbstractEventLoop, host: str, port: int) -> socket:
+    """A connected, non-blocking TCP socket to the first of the host's addresses that accepts; OSError else."""
+    last: OSError | None = None
+    for family, kind, proto, _, address in await loop.getaddrinfo(host, port, type=SOCK_STREAM):
+        sock = socket(family, kind, proto)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            await loop.sock_connect(sock, address)
+        except OSError as exc:
+            sock.close()
+            last = exc
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise last if last is not None else OSError(f"{host} has no address")

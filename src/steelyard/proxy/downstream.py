@@ -1,0 +1,482 @@
+"""One client connection that speaks HTTP/1: heads and bodies in, answers out, in order.
+
+It reads one request at a time and gives each to an `Exchange`; what comes behind it (pipelined requests, bytes
+behind an Upgrade) waits here, and the client is held back when too much waits. An answer leaves in as few
+writes as it came in: the head is joined with the first piece of the body.
+
+Every way of closing lets the client see what happened: after an answer that ends the connection early, the
+rest of the request is read and thrown away for a while, since closing at once would reset the connection and
+could take the answer with it (RFC 9112 section 9.6). An answer that broke off is never made to look whole.
+
+Compiled; not a subclass of asyncio.Protocol, since an extension type cannot be one, so it defines all callbacks.
+"""
+
+from asyncio import Transport
+from math import inf
+from time import monotonic
+from typing import Final
+
+from steelyard import errors
+from steelyard.core.spec import RespondSpec
+from steelyard.errors import Kind, ProtocolError, Side
+from steelyard.observe.accesslog import Record
+from steelyard.proxy.context import ListenerContext
+from steelyard.proxy.exchange import Client, Exchange
+from steelyard.wire.answers import fixed_answer, refusal
+from steelyard.wire.chunked import ChunkScanner
+from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN
+from steelyard.wire.headers import Peer, response_pieces
+from steelyard.wire.http1 import RequestHead, ResponseHead, scan_request
+
+# What may wait here behind the request that is being answered.
+MAX_AHEAD_BYTES: Final = 64 * 1024
+# Up to here a body's first piece is joined with the head: one copy is cheaper than a second buffer to write.
+JOIN_BYTES: Final = 16 * 1024
+# How long the rest of a refused request is read and thrown away.
+LINGER_S: Final = 5.0
+
+_HEAD: Final = 0  # before, or within, a request head
+_BODY: Final = 1  # within a request body
+_ANSWER: Final = 2  # the request is whole, its answer is not
+_TUNNEL: Final = 3
+_LINGER: Final = 4  # nothing more is sent; what comes is thrown away
+_CLOSING: Final = 5  # the last bytes are on their way out
+_CLOSED: Final = 6
+
+_CLOSE_LINE: Final = b"Connection: close\r\n"
+_KEEP_LINE: Final = b"Connection: keep-alive\r\n"  # an HTTP/1.0 client that asked wants to hear it
+
+
+class Downstream(Client):
+    """A client's connection."""
+
+    def __init__(self, context: ListenerContext) -> None:
+        super().__init__()
+        self.takes_chunks = True
+        self.context = context
+        self.transport: Transport | None = None
+        self.peer: Peer | None = None
+        self.exchange: Exchange | None = None
+        self.state = _HEAD
+        self.buffer = b""
+        self.head_begun = False
+        self.reading = False
+        self.remaining = 0
+        self.scanner: ChunkScanner | None = None
+        self.minor = 1
+        self.keep = True
+        self.to_head_request = False
+        self.framing = LENGTH
+        self.out: list[bytes] = []
+        self.wraps = False
+        self.paused = False
+        self.full = False
+        self.stalled_at = 0
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: Transport) -> None:
+        self.transport = transport
+        # What does not go out at once holds its sender back at once: at most one read is in our hands.
+        transport.set_write_buffer_limits(0)
+        address = transport.get_extra_info("peername")
+        context = self.context
+        self.peer = Peer(address[0] if address else "unknown", "http", context.networks, context.local)
+        context.downstreams.add(self)
+        context.wheel.expect(self, monotonic() + context.idle_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self.state == _HEAD:
+            self.receive_head(data)
+        elif self.state == _BODY:
+            now = monotonic()
+            self.deadline = now + self.context.body_s
+            pos = self.read_body(data, 0, now)
+            if self.state == _ANSWER or self.state == _HEAD:
+                self.read_on(data[pos:])
+        elif self.state == _ANSWER:
+            self.buffer += data
+            if len(self.buffer) > MAX_AHEAD_BYTES:
+                self.pause()
+        elif self.state == _TUNNEL:
+            assert self.exchange is not None
+            self.exchange.on_request_body(data, monotonic())
+
+    def receive_head(self, data: bytes) -> None:
+        """More of a head. It is scanned anew only when a line was ended, so that dribbled bytes cost little."""
+        if self.buffer:
+            ended = b"\n" in data
+            data = self.buffer + data
+            if not ended and len(data) < self.context.max_head_bytes:
+                self.buffer = data
+                return
+        self.read_on(data)
+
+    def read_on(self, data: bytes) -> None:
+        """Work through bytes that begin between two requests, or wait behind one that is being answered."""
+        self.buffer = data
+        if self.reading:
+            return  # called back by an exchange that ended at once: the loop below is still running
+        self.reading = True
+        try:
+            while self.state == _HEAD and not self.full:
+                if not self.read_request():
+                    break
+        finally:
+            self.reading = False
+        if self.paused and self.state == _HEAD and len(self.buffer) <= MAX_AHEAD_BYTES:
+            self.resume(monotonic())
+
+    def read_request(self) -> bool:
+        """Read one request from the buffer and start its exchange; False when it has not all come."""
+        data = self.buffer
+        context = self.context
+        if not data:
+            return False
+        now = monotonic()
+        assert self.peer is not None
+        try:
+            head = scan_request(
+                data, 0, context.max_head_bytes, context.max_fields, self.peer.trusted, context.underscores
+            )
+        except ProtocolError as exc:
+            self.buffer = b""
+            self.reject(exc.kind, now)
+            return False
+        if head is None:
+            if not self.head_begun:
+                self.head_begun = True
+                context.wheel.expect(self, now + context.head_s)
+            return False
+        self.begin(head, data, now)
+        return True
+
+    def begin(self, head: RequestHead, data: bytes, now: float) -> None:
+        """A head is whole: what of its body has come goes with it, so that both leave in one write."""
+        assert self.peer is not None
+        self.head_begun = False
+        self.deadline = inf
+        self.minor = head.minor
+        self.takes_chunks = head.minor == 1
+        self.keep = not head.close and (head.minor == 1 or head.keep_alive)
+        self.to_head_request = head.method == b"HEAD"
+        exchange = Exchange(self, self.context, head, self.peer, now)
+        self.exchange = exchange
+        pos = head.end
+        if head.chunked or head.content_length > 0:
+            self.state = _BODY
+            self.scanner = ChunkScanner() if head.chunked else None
+            self.remaining = head.content_length
+            self.context.wheel.expect(self, now + self.context.body_s)
+            if pos < len(data):
+                pos = self.read_body(data, pos, now)
+            if self.exchange is not exchange:
+                return
+        else:
+            self.state = _ANSWER
+            exchange.on_request_end(now)
+        self.buffer = data[pos:] if pos < len(data) else b""
+        exchange.start(now)
+
+    def read_body(self, data: bytes, pos: int, now: float) -> int:
+        """Give a piece of the request's body to the exchange; the index behind what belongs to it."""
+        size = len(data)
+        exchange = self.exchange
+        assert exchange is not None
+        scanner = self.scanner
+        if scanner is None:
+            take = size - pos
+            if take > self.remaining:
+                take = self.remaining
+            self.remaining -= take
+            if self.remaining == 0:
+                self.body_ended()
+            exchange.on_request_body(data if take == size else data[pos : pos + take], now)
+            pos += take
+        else:
+            try:
+                stop = scanner.feed(data, pos)
+            except ProtocolError as exc:
+                self.break_off(exc.kind, now)
+                return size
+            if scanner.done:
+                self.body_ended()
+            if scanner.passed > pos:
+                exchange.on_request_body(data[pos : scanner.passed], now)
+            if scanner.tail and self.exchange is exchange:
+                exchange.on_request_body(scanner.tail, now)
+            pos = stop
+        if self.state == _ANSWER and self.exchange is exchange:
+            exchange.on_request_end(now)
+        return pos
+
+    def body_ended(self) -> None:
+        self.state = _ANSWER
+        self.deadline = inf
+        self.scanner = None
+
+    def break_off(self, kind: Kind, now: float) -> None:
+        """The request turned out to break the rules within its body: the backend's half of it is abandoned."""
+        exchange = self.exchange
+        assert exchange is not None
+        begun = exchange.status != 0
+        exchange.on_client_gone(kind, now)
+        if begun:
+            self.abort(kind)
+        else:
+            self.refuse(kind, now)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Outside a tunnel that means it is gone, as it does for nginx."""
+        if self.state == _TUNNEL and self.exchange is not None:
+            self.exchange.on_client_eof(monotonic())
+            return self.state == _TUNNEL
+        self.leave(errors.CLIENT_GONE)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.leave(errors.CLIENT_GONE)
+        self.state = _CLOSED
+        self.context.wheel.forget(self)
+        self.context.downstreams.discard(self)
+        self.transport = None
+        self.buffer = b""
+
+    def leave(self, kind: Kind) -> None:
+        """The exchange, if there is one, loses its client."""
+        exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            exchange.on_client_gone(kind, monotonic())
+
+    def pause_writing(self) -> None:
+        self.full = True
+        if self.transport is not None:
+            self.stalled_at = self.transport.get_write_buffer_size()
+        self.context.wheel.expect(self, monotonic() + self.context.write_s)
+        if self.exchange is not None:
+            self.exchange.on_client_full()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        now = monotonic()
+        self.deadline = inf
+        if self.exchange is not None:
+            if self.state == _BODY and not self.paused:
+                self.context.wheel.expect(self, now + self.context.body_s)
+            self.exchange.on_client_ready(now)
+        elif self.state == _HEAD:
+            if not self.head_begun:
+                self.rest(now)
+            self.read_on(self.buffer)
+        elif self.state == _LINGER:
+            self.context.wheel.expect(self, now + LINGER_S)
+
+    def on_deadline(self, now: float) -> None:
+        if self.full and self.transport is not None:
+            left = self.transport.get_write_buffer_size()
+            if left < self.stalled_at:
+                self.stalled_at = left
+                self.context.wheel.expect(self, now + self.context.write_s)
+                return
+            self.leave(errors.CLIENT_TOO_SLOW)
+            self.drop()
+        elif self.state == _BODY:
+            self.break_off(errors.REQUEST_TIMEOUT, now)
+        elif self.state == _HEAD and self.head_begun:
+            self.reject(errors.REQUEST_TIMEOUT, now)
+        elif self.state == _HEAD:
+            self.shut(now)
+        else:
+            self.drop()
+
+    # What the exchange calls.
+
+    def send_interim(self, head: ResponseHead) -> None:
+        if self.minor == 1 and self.transport is not None:  # RFC 9110 section 15.2: HTTP/1.0 knows none
+            self.transport.write(b"".join(response_pieces(head, 0, b"")))
+
+    def send_head(self, head: ResponseHead, framing: int) -> None:
+        self.framing = framing
+        if self.state == _BODY or self.context.stopping:
+            self.keep = False
+        if framing == UNKNOWN:
+            if self.minor == 1:
+                self.wraps = True
+                framing = CHUNKED
+            else:
+                self.keep = False
+        self.out = response_pieces(head, framing, self.connection_line())
+
+    def connection_line(self) -> bytes:
+        if not self.keep:
+            return _CLOSE_LINE
+        return b"" if self.minor == 1 else _KEEP_LINE
+
+    def send_body(self, data: bytes) -> None:
+        if self.transport is None:
+            return
+        if self.wraps:
+            self.out.append(b"%x\r\n" % len(data))
+            self.out.append(data)
+            self.out.append(b"\r\n")
+            self.flush()
+        elif self.out:
+            self.out.append(data)
+            if len(data) > JOIN_BYTES:
+                self.flush()
+        else:
+            self.transport.write(data)
+
+    def flush(self) -> None:
+        out = self.out
+        if out and self.transport is not None:
+            self.out = []
+            if len(out[len(out) - 1]) > JOIN_BYTES:
+                body = out.pop()
+                self.transport.writelines([b"".join(out), body])
+            else:
+                self.transport.write(b"".join(out))
+
+    def end(self, now: float) -> None:
+        if self.wraps:
+            self.wraps = False
+            self.out.append(b"0\r\n\r\n")
+        if self.out:
+            self.flush()
+        self.exchange = None
+        if self.state == _BODY:
+            self.linger(now)
+        elif not self.keep:
+            self.shut(now)
+        else:
+            self.rest(now)
+            if not self.reading:
+                self.read_on(self.buffer)
+
+    def rest(self, now: float) -> None:
+        """Between two requests."""
+        self.state = _HEAD
+        if not self.full:
+            self.context.wheel.expect(self, now + self.context.idle_s)
+
+    def abort(self, kind: Kind) -> None:
+        self.exchange = None
+        if self.transport is None:
+            return
+        if self.framing == UNKNOWN and self.minor == 0:
+            self.drop()  # only a reset can tell this client that the answer is not whole
+        else:
+            self.flush()
+            self.shut(monotonic())
+
+    def respond(self, spec: RespondSpec, now: float) -> None:
+        if self.state == _BODY or self.context.stopping:
+            self.keep = False
+        body = spec.body.encode()
+        self.out.append(
+            fixed_answer(spec.status, body, spec.content_type, self.connection_line(), self.to_head_request)
+        )
+        self.end(now)
+
+    def refuse(self, kind: Kind, now: float) -> None:
+        if self.state == _BODY or self.context.stopping or (kind.side is Side.CLIENT and kind is not errors.NO_ROUTE):
+            self.keep = False
+        if kind.status == 0:
+            self.exchange = None
+            self.drop()
+            return
+        self.out = [refusal(kind, self.connection_line(), self.to_head_request)]
+        self.wraps = False
+        if not self.keep:
+            self.state = _BODY  # whatever may still come is no request any more
+        self.end(now)
+
+    def reject(self, kind: Kind, now: float) -> None:
+        """Refuse bytes that never became a request."""
+        if self.context.on_record is not None:
+            assert self.peer is not None
+            self.context.on_record(
+                Record(
+                    now, self.peer.address, self.context.name, "-", "-", "-", kind.status, kind.word, "-", "-", 0, 0.0, 0, 0
+                )
+            )
+        self.minor = 1
+        self.to_head_request = False
+        self.refuse(kind, now)
+
+    def switch(self, head: ResponseHead) -> None:
+        assert self.transport is not None and self.exchange is not None and head.upgrade is not None
+        line = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
+        self.transport.write(b"".join(response_pieces(head, 0, line)))
+        self.state = _TUNNEL
+        self.deadline = inf
+        data, self.buffer = self.buffer, b""
+        if self.paused:
+            self.resume(monotonic())
+        if data:
+            self.exchange.on_request_body(data, monotonic())
+
+    def send_eof(self) -> None:
+        if self.transport is not None:
+            self.transport.write_eof()
+
+    def close(self, now: float) -> None:
+        self.exchange = None
+        self.shut(now)
+
+    def pause(self) -> None:
+        if not self.paused and self.transport is not None and self.state < _LINGER:
+            self.paused = True
+            if self.state == _BODY and not self.full:
+                self.deadline = inf
+            self.transport.pause_reading()
+
+    def resume(self, now: float) -> None:
+        if self.paused and self.transport is not None and self.state < _CLOSING:
+            self.paused = False
+            self.transport.resume_reading()
+            if self.state == _BODY and not self.full:
+                self.context.wheel.expect(self, now + self.context.body_s)
+
+    # Ways to close.
+
+    def linger(self, now: float) -> None:
+        """Nothing more is sent; what still comes is thrown away until the client closes, or for LINGER_S."""
+        self.resume(now)
+        self.state = _LINGER
+        self.buffer = b""
+        self.scanner = None
+        if self.transport is not None:
+            self.transport.write_eof()
+            if not self.full:
+                self.context.wheel.expect(self, now + LINGER_S)
+
+    def shut(self, now: float) -> None:
+        """Close when the last bytes are out."""
+        if self.state != _CLOSED and self.transport is not None:
+            self.state = _CLOSING
+            self.deadline = inf
+            self.transport.close()
+            if self.transport is not None and self.transport.get_write_buffer_size() > 0:
+                self.context.wheel.expect(self, now + self.context.write_s)
+
+    def drop(self) -> None:
+        """Close at once."""
+        self.state = _CLOSING
+        if self.transport is not None:
+            self.transport.abort()
+
+    def retire(self, now: float) -> None:
+        """The balancer stops: an idle connection closes, a busy one after its answer."""
+        if self.state == _HEAD and not self.head_begun:
+            self.shut(now)
+        elif self.state == _TUNNEL:
+            pass  # lives until it ends or the drain is over
+        else:
+            self.keep = False
+
+    def cut(self) -> None:
+        """The balancer stops now: close whatever is going on."""
+        self.leave(errors.STOPPING)
+        self.drop()

@@ -1,0 +1,112 @@
+"""C types for exchange.py."""
+
+cimport cython
+from steelyard.core.backend cimport Backend
+from steelyard.core.policy cimport Pick
+from steelyard.core.pool cimport Pool
+from steelyard.core.retry cimport may_retry
+from steelyard.core.router cimport Route, Router
+from steelyard.proxy.clock cimport Timed
+from steelyard.proxy.connections cimport Connections, PoolConnections
+from steelyard.proxy.context cimport ListenerContext
+from steelyard.proxy.request cimport Request
+from steelyard.proxy.upstream cimport Receiver, Upstream
+from steelyard.wire.headers cimport Peer, request_bytes
+from steelyard.wire.http1 cimport RequestHead, ResponseHead
+
+cdef double inf
+cdef frozenset _IDEMPOTENT
+
+
+cdef class Client(Timed):
+    cdef public bint takes_chunks
+
+    cpdef send_interim(self, ResponseHead head)
+    cpdef send_head(self, ResponseHead head, int framing)
+    cpdef send_body(self, bytes data)
+    cpdef flush(self)
+    cpdef end(self, double now)
+    cpdef abort(self, object kind)
+    cpdef respond(self, object spec, double now)
+    cpdef refuse(self, object kind, double now)
+    cpdef switch(self, ResponseHead head)
+    cpdef send_eof(self)
+    cpdef close(self, double now)
+    cpdef pause(self)
+    cpdef resume(self, double now)
+
+
+cdef class Exchange(Receiver):
+    cdef Client client
+    cdef ListenerContext context
+    cdef readonly RequestHead head
+    cdef readonly Request request
+    cdef double started
+    cdef Route route
+    cdef PoolConnections home
+    cdef readonly Backend backend
+    cdef Upstream upstream
+    cdef object dial
+    cdef object timer
+    cdef bytes request_head
+    cdef list body
+    cdef bint body_held
+    cdef Py_ssize_t body_bytes
+    cdef readonly bint request_done
+    cdef int tries
+    cdef int tries_here
+    cdef bint stale_retried
+    cdef readonly int status
+    cdef Py_ssize_t sent_bytes
+    cdef readonly bint tunnel
+    cdef bint client_eof
+    cdef bint upstream_eof
+    cdef bint client_full
+    cdef readonly bint finished
+    cdef str label
+
+    @cython.locals(route=Route)
+    cpdef start(self, double now)
+    cpdef on_request_body(self, bytes data, double now)
+    cpdef on_request_end(self, double now)
+    cpdef on_client_full(self)
+    cpdef on_client_ready(self, double now)
+    cpdef on_client_eof(self, double now)
+    cpdef on_client_gone(self, object kind, double now)
+    cdef _first_try(self, double now)
+    @cython.locals(connections=Connections, upstream=Upstream)
+    cdef _open(self, Backend backend, double now, bint fresh)
+    cpdef _on_dialled(self, Upstream upstream, object kind, str detail)
+    @cython.locals(to_head_request=bint)
+    cdef _send(self, Upstream upstream, double now)
+    cdef _let_go(self)
+    cpdef on_interim(self, ResponseHead head)
+    cpdef bint on_switch(self, ResponseHead head, double now) except -1
+    @cython.locals(home=PoolConnections, other=Backend)
+    cpdef on_head(self, ResponseHead head, int framing, double now)
+    cpdef on_body(self, bytes data, double now)
+    cpdef on_pause(self)
+    @cython.locals(client=Client, upstream=Upstream, connections=Connections)
+    cpdef on_end(self, bint reusable, double now)
+    cpdef on_upstream_full(self)
+    cpdef on_upstream_ready(self)
+    cpdef on_upstream_eof(self, double now)
+    @cython.locals(backend=Backend, home=PoolConnections, client=Client, other=Backend, safe=bint, changed=bint)
+    cpdef on_failed(self, object kind, str detail, double now)
+    cpdef _try_again(self)
+    @cython.locals(home=PoolConnections)
+    cdef Backend _elsewhere(self, object kind, double now)
+    cdef _move(self, Backend other, double now)
+    cdef _fail_for_good(self, object kind, double now)
+    @cython.locals(client=Client)
+    cdef _refuse(self, object kind, double now)
+    @cython.locals(client=Client)
+    cdef _respond(self, Route route, double now)
+    cpdef on_deadline(self, double now)
+    cdef _touch_tunnel(self, double now)
+    @cython.locals(client=Client)
+    cdef _end_tunnel(self, double now)
+    @cython.locals(backend=Backend)
+    cdef _release(self, bint failed, double now)
+    cdef _finish(self, object kind, double now)
+    cdef _record(self, object kind, double now)

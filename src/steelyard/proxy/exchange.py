@@ -1,0 +1,514 @@
+"""One request's whole life, top to bottom: route, backend, tries, answer, and the one way out.
+
+    start -> route -> acquire -> take or dial -> send -> on_head, on_body ... on_end -> _finish
+                         ^                                    |
+                         +------ may_retry? ---- on_failed <--+
+
+From `start` to `_finish` the exchange alone owns its request. Each backend that it acquires is released exactly
+once, in `_release`; `_finish` is the only exit. It does not know how its client speaks: it is given a head, and
+answers through the calls of `Client`. Nothing here waits: every step is called by an event.
+
+Source: the shape is mitmproxy's layers and Envoy's filter manager; rules of retries in core/retry.py.
+"""
+
+from asyncio import TimerHandle
+from math import inf
+from time import monotonic
+from typing import Any, Final
+
+from steelyard import errors
+from steelyard.core.backend import Backend
+from steelyard.core.policy import Pick
+from steelyard.core.retry import IDEMPOTENT, may_retry
+from steelyard.core.router import AMBIGUOUS, Route
+from steelyard.core.spec import RespondSpec
+from steelyard.errors import Kind, Phase, Side
+from steelyard.observe.accesslog import Record
+from steelyard.proxy.clock import Timed
+from steelyard.proxy.connections import Connections, PoolConnections
+from steelyard.proxy.context import ListenerContext
+from steelyard.proxy.dial import Dial
+from steelyard.proxy.request import Request
+from steelyard.proxy.upstream import Receiver, Upstream
+from steelyard.wire.headers import Peer, request_bytes
+from steelyard.wire.http1 import RequestHead, ResponseHead
+
+_IDEMPOTENT: Final = frozenset([method.encode() for method in IDEMPOTENT])
+
+
+class Client(Timed):
+    """The side of a client connection that an exchange answers through.
+
+    takes_chunks: chunked answers may be told as they came; else they are told as plain data.
+    Calls that may end the connection come back as `on_client_gone`.
+    """
+
+    def send_interim(self, head: ResponseHead) -> None:
+        """Pass on a head of 100 to 199."""
+        raise NotImplementedError
+
+    def send_head(self, head: ResponseHead, framing: int) -> None:
+        """Begin the answer; what is sent may be held until `flush` or `end`."""
+        raise NotImplementedError
+
+    def send_body(self, data: bytes) -> None:
+        """A piece of the answer's body, framed as `send_head` was told."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Send what is held."""
+        raise NotImplementedError
+
+    def end(self, now: float) -> None:
+        """The answer is whole; the client may ask again."""
+        raise NotImplementedError
+
+    def abort(self, kind: Kind) -> None:
+        """The answer will not become whole: the client must be able to see that."""
+        raise NotImplementedError
+
+    def respond(self, spec: RespondSpec, now: float) -> None:
+        """Give a whole fixed answer."""
+        raise NotImplementedError
+
+    def refuse(self, kind: Kind, now: float) -> None:
+        """Give the whole answer of a failed exchange."""
+        raise NotImplementedError
+
+    def switch(self, head: ResponseHead) -> None:
+        """Pass on a 101: from here on bytes are passed as they come."""
+        raise NotImplementedError
+
+    def send_eof(self) -> None:
+        """In a tunnel: the backend will send no more."""
+        raise NotImplementedError
+
+    def close(self, now: float) -> None:
+        """In a tunnel: both sides are done."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Read no more of the request for now."""
+        raise NotImplementedError
+
+    def resume(self, now: float) -> None:
+        """Read on."""
+        raise NotImplementedError
+
+
+class Exchange(Receiver):
+    """One request and its answer, with all tries.
+
+    body: the pieces of the request's body that may have to be sent (again); None when they were let go.
+    """
+
+    def __init__(self, client: Client, context: ListenerContext, head: RequestHead, peer: Peer, now: float) -> None:
+        super().__init__()
+        self.client: Client | None = client
+        self.context = context
+        self.head = head
+        self.request = Request(head, peer, context.below, now)
+        self.started = now
+        self.route: Route | None = None
+        self.home: PoolConnections | None = None
+        self.backend: Backend | None = None
+        self.upstream: Upstream | None = None
+        self.dial: Dial | None = None
+        self.timer: TimerHandle | None = None
+        self.request_head = b""
+        self.body: list[bytes] | None = None
+        self.body_held = True
+        self.body_bytes = 0
+        self.request_done = False
+        self.tries = 0
+        self.tries_here = 0
+        self.stale_retried = False
+        self.status = 0
+        self.sent_bytes = 0
+        self.tunnel = False
+        self.client_eof = False
+        self.upstream_eof = False
+        self.client_full = False
+        self.finished = False
+        self.label = "-"
+
+    # The client's side.
+
+    def start(self, now: float) -> None:
+        """Route the request and send it on its way. What of its body has come was told before."""
+        route = self.context.router.only
+        if route is None:
+            route = self.context.router.match(self.request)
+            if route is None:
+                self._refuse(errors.NO_ROUTE, now)
+                return
+            if route is AMBIGUOUS:
+                self._refuse(errors.AMBIGUOUS_PATH, now)
+                return
+        self.route = route
+        if route.max_body_bytes >= 0 and max(self.head.content_length, self.body_bytes) > route.max_body_bytes:
+            self._refuse(errors.BODY_TOO_LARGE, now)
+            return
+        if route.pool is None:
+            self._respond(route, now)
+            return
+        self.home = route.pool  # type: ignore[assignment]
+        assert self.home is not None
+        if self.home.total_s >= 0.0:
+            self.context.wheel.expect(self, now + self.home.total_s)
+        self._first_try(now)
+
+    def on_request_body(self, data: bytes, now: float) -> None:
+        """A piece of the request's body, with its framing; in a tunnel, bytes to pass on."""
+        if self.tunnel:
+            assert self.upstream is not None
+            self._touch_tunnel(now)
+            self.upstream.write(data)
+            return
+        self.body_bytes += len(data)
+        if self.route is not None and 0 <= self.route.max_body_bytes < self.body_bytes:
+            self._fail_for_good(errors.BODY_TOO_LARGE, now)
+            return
+        if self.upstream is None:
+            if self.body is None:
+                self.body = []
+            self.body.append(data)
+            if self.route is not None and self.client is not None:
+                self.client.pause()  # until there is a connection to send it on
+            return
+        if self.body_held:
+            if self.body is None:
+                self.body = []
+            self.body.append(data)
+            self._let_go()
+        self.upstream.write(data)
+
+    def on_request_end(self, now: float) -> None:
+        """The request is whole."""
+        self.request_done = True
+        if self.upstream is not None:
+            self.upstream.await_answer(now)
+
+    def on_client_full(self) -> None:
+        """The client reads slower than the backend sends."""
+        self.client_full = True
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def on_client_ready(self, now: float) -> None:
+        """It has read what there was."""
+        self.client_full = False
+        if self.upstream is not None:
+            self.upstream.resume(now)
+
+    def on_client_eof(self, now: float) -> None:
+        """In a tunnel: the client will send no more."""
+        self.client_eof = True
+        if self.upstream_eof:
+            self._end_tunnel(now)
+        elif self.upstream is not None:
+            self.upstream.write_eof()
+
+    def on_client_gone(self, kind: Kind, now: float) -> None:
+        """Nobody waits for the answer any more."""
+        if self.finished:
+            return
+        if self.upstream is not None:
+            if self.tunnel:
+                self.upstream.finish(now)
+            else:
+                self.upstream.close()
+            self.upstream = None
+        if not self.status:
+            self.status = kind.status
+        self._finish(None if self.tunnel and kind is errors.CLIENT_GONE else kind, now)
+
+    # Choosing a backend.
+
+    def _first_try(self, now: float) -> None:
+        assert self.home is not None
+        chosen = self.home.pool.acquire(self.request)
+        if not isinstance(chosen, Backend):
+            self._refuse(chosen.kind, now)
+            return
+        self._open(chosen, now, False)
+
+    def _open(self, backend: Backend, now: float, fresh: bool) -> None:
+        """Get a connection to an acquired backend. fresh: not a kept one."""
+        assert self.home is not None
+        self.backend = backend
+        self.tries += 1
+        connections: Connections = self.home.of_backend[backend]
+        upstream = None if fresh else connections.take(now)
+        if upstream is None:
+            self.dial = connections.dial(self._on_dialled)
+            if self.client is not None and not self.request_done:
+                self.client.pause()
+        else:
+            self._send(upstream, now)
+
+    def _on_dialled(self, upstream: Upstream | None, kind: Kind | None, detail: str) -> None:
+        now = monotonic()
+        self.dial = None
+        if upstream is None:
+            assert kind is not None
+            self.on_failed(kind, detail, now)
+        else:
+            self._send(upstream, now)
+
+    def _send(self, upstream: Upstream, now: float) -> None:
+        """The request goes out, as far as it has come."""
+        assert self.home is not None and self.client is not None
+        self.upstream = upstream
+        if not self.request_head:
+            self.request_head = request_bytes(self.head, self.request.peer)
+        to_head_request = self.head.method == b"HEAD"
+        upstream.ask(self, to_head_request, not self.client.takes_chunks, self.home.response_s)
+        if self.request_done:
+            upstream.await_answer(now)
+        if self.body is None:
+            upstream.write(self.request_head)
+        else:
+            upstream.write_all([self.request_head, *self.body])
+            self._let_go()
+        if self.client_full:
+            upstream.pause()
+        if not self.request_done and not upstream.full:
+            self.client.resume(now)
+
+    def _let_go(self) -> None:
+        """Keep the sent pieces only while they may be needed for another try."""
+        assert self.home is not None
+        if self.body_bytes > self.home.hold_bytes or self.head.method not in _IDEMPOTENT:
+            self.body = None
+            self.body_held = False
+
+    # The backend's side.
+
+    def on_interim(self, head: ResponseHead) -> None:
+        if self.client is not None:
+            self.client.send_interim(head)
+
+    def on_switch(self, head: ResponseHead, now: float) -> bool:
+        if self.head.upgrade is None or head.upgrade is None or not head.names_upgrade or self.client is None:
+            return False
+        self.status = 101
+        self.tunnel = True
+        self._touch_tunnel(now)
+        self.client.switch(head)
+        return True
+
+    def on_head(self, head: ResponseHead, framing: int, now: float) -> None:
+        home = self.home
+        assert home is not None and self.backend is not None and self.client is not None
+        home.pool.answered(self.backend, now)
+        if home.on_status and head.status in home.on_status:
+            other = self._elsewhere(errors.STATUS, now)
+            if other is not None:
+                assert self.upstream is not None
+                self.upstream.close()
+                self.upstream = None
+                self._move(other, now)
+                return
+        self.status = head.status
+        self.client.send_head(head, framing)
+
+    def on_body(self, data: bytes, now: float) -> None:
+        if self.tunnel:
+            self._touch_tunnel(now)
+        self.sent_bytes += len(data)
+        if self.client is not None:
+            self.client.send_body(data)
+
+    def on_pause(self) -> None:
+        if self.client is not None:
+            self.client.flush()
+
+    def on_end(self, reusable: bool, now: float) -> None:
+        client, upstream = self.client, self.upstream
+        assert self.home is not None and self.backend is not None and client is not None and upstream is not None
+        self.upstream = None
+        if reusable and self.request_done:
+            connections: Connections = self.home.of_backend[self.backend]
+            connections.give(upstream, now)
+        else:
+            # An answer that came before the request's end: the rest of it must not be taken for a new one.
+            upstream.close()
+        self._finish(None, now)
+        client.end(now)
+
+    def on_upstream_full(self) -> None:
+        if self.client is not None:
+            self.client.pause()
+
+    def on_upstream_ready(self) -> None:
+        if self.client is not None:
+            self.client.resume(monotonic())
+
+    def on_upstream_eof(self, now: float) -> None:
+        self.upstream_eof = True
+        if self.client_eof:
+            self._end_tunnel(now)
+        elif self.client is not None:
+            self.client.send_eof()
+
+    # When something fails.
+
+    def on_failed(self, kind: Kind, detail: str, now: float) -> None:
+        self.upstream = None
+        backend, home, client = self.backend, self.home, self.client
+        assert backend is not None and home is not None and client is not None
+        if self.status:
+            client.abort(kind)
+            self._finish(kind, now)
+            return
+        safe = may_retry(kind, self.head.method in _IDEMPOTENT, self.body_held, False)
+        if kind is errors.STALE and safe and not self.stale_retried:
+            # The backend closed a kept connection, as it may: no failure of its own, and no retry to count.
+            self.stale_retried = True
+            self.tries -= 1
+            self._open(backend, now, True)
+            return
+        if safe and self.tries_here < home.same_backend and home.pool.retry.withdraw(now):
+            self.tries_here += 1
+            self.timer = self.context.loop.call_later(home.delay_s, self._try_again)
+            return
+        changed = kind.phase is Phase.CONNECT and home.pool.connect_failed(backend, now)
+        if home.mark_down and safe:
+            changed = home.pool.mark_down(backend, now) or changed
+        if changed:
+            home.on_change(home.pool, backend, False, detail)
+        other = self._elsewhere(kind, now)
+        if other is not None:
+            self._move(other, now)
+        else:
+            # With mark_down every backend that was tried is down now: the client hears what all others will.
+            self._refuse(errors.NONE_UP if home.mark_down and safe else kind, now)
+
+    def _try_again(self) -> None:
+        """One more try at the same backend, which is still acquired."""
+        self.timer = None
+        assert self.backend is not None
+        self._open(self.backend, monotonic(), False)
+
+    def _elsewhere(self, kind: Kind, now: float) -> Backend | None:
+        """Another backend for one more try, acquired; None when no more try is allowed, or there is no other."""
+        home = self.home
+        assert home is not None and self.backend is not None
+        if self.request.tried is None:
+            self.request.tried = []
+        if len(self.request.tried) + 1 >= home.tries:
+            return None
+        if not may_retry(kind, self.head.method in _IDEMPOTENT, self.body_held, False):
+            return None
+        if not home.pool.retry.withdraw(now):
+            return None
+        self.request.tried.append(self.backend)
+        self.request.now = now
+        chosen = home.pool.acquire(self.request)
+        return chosen if isinstance(chosen, Backend) else None
+
+    def _move(self, other: Backend, now: float) -> None:
+        """Leave this backend for another one that is acquired."""
+        self._release(True, now)
+        self.tries_here = 0
+        self.stale_retried = False
+        self._open(other, now, False)
+
+    def _fail_for_good(self, kind: Kind, now: float) -> None:
+        """End it at once, whatever the backend is doing."""
+        if self.upstream is not None:
+            self.upstream.close()
+            self.upstream = None
+        if self.status and self.client is not None:
+            self.client.abort(kind)
+            self._finish(kind, now)
+        else:
+            self._refuse(kind, now)
+
+    def _refuse(self, kind: Kind, now: float) -> None:
+        """Answer with the failure itself."""
+        client = self.client
+        assert client is not None
+        self.status = kind.status
+        self._finish(kind, now)
+        client.refuse(kind, now)
+
+    def _respond(self, route: Route, now: float) -> None:
+        client = self.client
+        assert client is not None
+        spec: Any = route.respond
+        self.status = spec.status
+        self._finish(None, now)
+        client.respond(spec, now)
+
+    # Deadlines and tunnels.
+
+    def on_deadline(self, now: float) -> None:
+        """The total timeout; in a tunnel, nothing has passed either way for too long."""
+        if self.tunnel:
+            self._end_tunnel(now)
+        else:
+            self._fail_for_good(errors.TOTAL_TIMEOUT, now)
+
+    def _touch_tunnel(self, now: float) -> None:
+        assert self.home is not None
+        self.context.wheel.expect(self, now + self.home.tunnel_s)
+
+    def _end_tunnel(self, now: float) -> None:
+        client = self.client
+        if self.upstream is not None:
+            self.upstream.finish(now)
+            self.upstream = None
+        self._finish(None, now)
+        if client is not None:
+            client.close(now)
+
+    # The way out.
+
+    def _release(self, failed: bool, now: float) -> None:
+        """Give the acquired backend back: the only place that does."""
+        backend = self.backend
+        if backend is not None:
+            assert self.home is not None
+            self.backend = None
+            self.label = backend.label
+            self.home.pool.release(backend, failed, now)
+
+    def _finish(self, kind: Kind | None, now: float) -> None:
+        """The only exit: nothing is in flight any more, and everything lets go of everything."""
+        self.finished = True
+        if self.dial is not None:
+            self.dial.cancel()
+            self.dial = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.deadline != inf:
+            self.context.wheel.forget(self)
+        self._release(kind is not None and kind.side is Side.BACKEND, now)
+        if self.context.on_record is not None:
+            self._record(kind, now)
+        self.client = None
+        self.body = None
+
+    def _record(self, kind: Kind | None, now: float) -> None:
+        request: Pick = self.request
+        self.context.on_record(
+            Record(
+                ended=now,
+                client=request.get("client_ip") or "-",
+                listener=self.context.name,
+                method=request.get("method") or "-",
+                host=request.get("host") or "-",
+                target=request.get("path") or "-",
+                status=self.status,
+                word="-" if kind is None else kind.word,
+                pool="-" if self.home is None else self.home.pool.name,
+                backend=self.label,
+                tries=self.tries,
+                duration_s=now - self.started,
+                received=self.body_bytes,
+                sent=self.sent_bytes,
+            )
+        )

@@ -1,0 +1,12 @@
+"""C types for request.py."""
+
+from steelyard.core.policy cimport Pick
+from steelyard.wire.headers cimport Peer
+from steelyard.wire.http1 cimport RequestHead
+
+
+cdef class Request(Pick):
+    cdef readonly RequestHead head
+    cdef readonly Peer peer
+
+    cpdef object get(self, str name)

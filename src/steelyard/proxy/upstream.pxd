@@ -1,0 +1,72 @@
+"""C types for upstream.py."""
+
+cimport cython
+from steelyard.proxy.clock cimport Timed, Wheel
+from steelyard.wire.chunked cimport ChunkScanner
+from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
+
+cdef int MAX_HEAD_BYTES, MAX_FIELDS, MAX_INTERIM
+cdef double PEEK_AFTER_S, inf
+cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
+cdef int _IDLE, _HEAD, _BODY, _TUNNEL, _CLOSING, _CLOSED
+
+
+cdef class Receiver(Timed):
+    cpdef on_interim(self, ResponseHead head)
+    cpdef bint on_switch(self, ResponseHead head, double now) except -1
+    cpdef on_head(self, ResponseHead head, int framing, double now)
+    cpdef on_body(self, bytes data, double now)
+    cpdef on_end(self, bint reusable, double now)
+    cpdef on_pause(self)
+    cpdef on_failed(self, object kind, str detail, double now)
+    cpdef on_upstream_full(self)
+    cpdef on_upstream_ready(self)
+    cpdef on_upstream_eof(self, double now)
+
+
+cdef class Upstream(Timed):
+    cdef object owner
+    cdef Wheel wheel
+    cdef public object sock
+    cdef public object transport
+    cdef readonly Receiver receiver
+    cdef int state
+    cdef bytes buffer
+    cdef ChunkScanner scanner
+    cdef long remaining
+    cdef int framing
+    cdef bint keep
+    cdef readonly bint reused
+    cdef bint to_head_request
+    cdef bint decode
+    cdef int interims
+    cdef readonly bint paused
+    cdef readonly bint full
+    cdef double response_s
+    cdef double idle_since
+
+    cpdef ask(self, Receiver receiver, bint to_head_request, bint decode, double response_s)
+    cpdef write(self, bytes data)
+    cpdef write_all(self, list pieces)
+    cpdef write_eof(self)
+    cpdef await_answer(self, double now)
+    cpdef pause(self)
+    cpdef resume(self, double now)
+    cpdef detach(self, double now)
+    cpdef close(self)
+    cpdef finish(self, double now)
+    cpdef bint fit(self, double now) except -1
+    @cython.locals(receiver=Receiver, now=double)
+    cpdef data_received(self, bytes data)
+    @cython.locals(pos=Py_ssize_t, head=ResponseHead, told=int)
+    cdef read_head(self, Receiver receiver, bytes data, double now)
+    cdef switch(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
+    @cython.locals(size=Py_ssize_t, take=Py_ssize_t)
+    cdef read_body(self, Receiver receiver, bytes data, Py_ssize_t pos, double now)
+    @cython.locals(size=Py_ssize_t, stop=Py_ssize_t, scanner=ChunkScanner)
+    cdef read_chunks(self, Receiver receiver, bytes data, Py_ssize_t pos, double now)
+    cdef end(self, Receiver receiver, bint clean, double now)
+    @cython.locals(receiver=Receiver)
+    cdef fail(self, object kind, str detail, double now)
+    cdef lose(self)
+    cpdef on_deadline(self, double now)

@@ -1,0 +1,1 @@
+"""Understands bytes. Pure: no sockets, no clock."""

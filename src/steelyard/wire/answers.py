@@ -1,0 +1,40 @@
+"""Answers that the balancer gives itself: fixed ones of a route, and refusals.
+
+Not compiled: a refusal is rare, and a health page is asked for a few times a second.
+"""
+
+from http import HTTPStatus
+
+from steelyard.errors import Kind
+
+# What a client that got a 503 should wait at least: a health check's interval or two.
+RETRY_AFTER_S = 1
+
+
+def reason(status: int) -> str:
+    """The standard reason phrase of a status, or an empty one (RFC 9110 section 15)."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def fixed_answer(status: int, body: bytes, content_type: str, connection: bytes, to_head_request: bool) -> bytes:
+    """A whole answer. connection: a ready Connection line, or empty."""
+    lines = f"HTTP/1.1 {status} {reason(status)}\r\n"
+    if status != 204 and status >= 200:
+        lines += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    head = lines.encode("latin-1") + connection + b"\r\n"
+    return head if to_head_request else head + body
+
+
+def refusal(kind: Kind, connection: bytes, to_head_request: bool) -> bytes:
+    """The answer for a failed exchange: its status, and one sentence as text."""
+    extra = b""
+    if kind.status == 503:
+        extra = b"Retry-After: %d\r\n" % RETRY_AFTER_S
+    elif kind.status == 405:
+        # RFC 9110 section 15.5.6 wants the list; these are what a proxy passes on.
+        extra = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
+    body = f"{kind.status} {reason(kind.status)}\n{kind.text}\n".encode()
+    return fixed_answer(kind.status, body, "text/plain; charset=utf-8", extra + connection, to_head_request)
