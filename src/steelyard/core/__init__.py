@@ -1,0 +1,1 @@
+"""Decides. Pure: no sockets, no asyncio, no clock, no randomness of its own."""

@@ -1,0 +1,32 @@
+"""C types for backend.py."""
+
+from libc.stdint cimport int64_t
+cimport cython
+from steelyard.core.table cimport Table
+
+cdef Py_ssize_t STATUS, DRAINING, WEIGHT, IN_FLIGHT, REQUESTS, FAILURES
+cdef int64_t UP, DOWN, UNLIMITED
+
+@cython.final
+cdef class Backend:
+    cdef readonly object spec
+    cdef readonly str host
+    cdef readonly Py_ssize_t port
+    cdef readonly str address
+    cdef readonly str label
+    cdef readonly object max_connections
+    cdef readonly Table table
+    cdef readonly Py_ssize_t row
+    cdef int64_t limit
+
+    cpdef int64_t count_in_flight(self)
+    cpdef int64_t count_requests(self)
+    cpdef int64_t current_weight(self)
+    cpdef bint is_healthy(self)
+    cpdef bint is_draining(self)
+    cpdef bint is_full(self)
+    cpdef bint takes_requests(self)
+    cpdef bint is_available(self)
+    cpdef double load(self)
+    cpdef int begin(self) except -1
+    cpdef int finish(self, bint failed) except -1

@@ -1,0 +1,30 @@
+"""C types for policy.py."""
+
+from libc.stdint cimport uint64_t
+cimport cython
+from steelyard.core.backend cimport Backend
+from steelyard.core.table cimport Table
+
+cdef class Pick:
+    cdef public uint64_t key
+    cdef public double now
+    cdef public list tried
+    cdef public object below
+
+    cpdef object get(self, str name)
+    @cython.locals(other=Backend)
+    cpdef bint has_tried(self, Backend backend)
+    cpdef bint may_take(self, Backend backend)
+
+cdef class Policy:
+    cdef readonly object spec
+    cdef readonly Table table
+    cdef readonly Py_ssize_t row
+    cdef readonly list backends
+
+    cpdef rebuild(self, backends)
+    @cython.locals(backend=Backend)
+    cpdef list candidates(self, Pick request)
+    cpdef Backend pick(self, Pick request)
+
+cpdef uint64_t stable_hash(value) except? 0

@@ -1,0 +1,114 @@
+"""The shared cells: every live number that more than one process may read, in one array of int64.
+
+A row belongs to one backend or to one pool. It begins with the shared cells (STATUS, WEIGHT, CURSOR...), which
+anyone may write, and goes on with one column of counters a worker (IN_FLIGHT, REQUESTS...), which that worker
+alone writes. So a plain store is enough for a counter, readers add the columns up, and only `fetch_add` has to
+be atomic. Zeroed memory is a valid table: everything healthy, nothing in flight.
+
+The array lies over any writable buffer: a bytearray for one worker, a shared mapping for several.
+Source: DESIGN.md section 5. Both blocks are 8 cells long, the 64 bytes of one cache line, so that no worker's
+store takes the line away that another one is writing.
+"""
+
+from mmap import mmap
+from typing import Final
+
+COMPILED: Final = not __file__.endswith(".py")
+
+# Shared cells of a row.
+STATUS: Final = 0  # UP or DOWN
+DRAINING: Final = 1  # 1 while a backend only finishes what it has
+WEIGHT: Final = 2
+CURSOR: Final = 3  # whose turn it is; one for all workers
+SHARED_CELLS: Final = 8
+
+# Counters of a row: one block a worker, of which it alone is the writer.
+IN_FLIGHT: Final = 0
+REQUESTS: Final = 1
+FAILURES: Final = 2
+WORKER_CELLS: Final = 8
+
+UP: Final = 0  # what zeroed memory says: a backend is believed in until something is known against it
+DOWN: Final = 1
+
+CELL_BYTES: Final = 8
+
+# The same for compiled arithmetic: table.pxd makes these two C integers, which other modules cannot import.
+SHARED: Final = SHARED_CELLS
+COLUMN: Final = WORKER_CELLS
+
+
+class Table:
+    """One view of the cells, as the given worker.
+
+    buffer: writable and at least `size_bytes(rows, workers)` long; not cleared, so that live numbers survive.
+    worker: which column is ours, from 0. Raises ValueError when the buffer is too short or the worker unknown.
+    """
+
+    def __init__(self, buffer: bytearray | memoryview | mmap, rows: int, workers: int = 1, worker: int = 0) -> None:
+        if not 0 <= worker < workers:
+            raise ValueError(f"worker {worker} of a table for {workers}; count from 0")
+        needed = self.size_bytes(rows, workers)
+        view = memoryview(buffer).cast("B")
+        if len(view) < needed:
+            raise ValueError(f"{len(view)} bytes for {rows} rows and {workers} workers; needs {needed}")
+        self.cells = view[:needed].cast("q")
+        self.rows = rows
+        self.workers = workers
+        self.worker = worker
+        self.stride = SHARED_CELLS + workers * WORKER_CELLS
+        self.column = SHARED_CELLS + worker * WORKER_CELLS
+
+    @staticmethod
+    def size_bytes(rows: int, workers: int) -> int:
+        """How long the buffer must be."""
+        return rows * (SHARED_CELLS + workers * WORKER_CELLS) * CELL_BYTES
+
+    def get(self, row: int, cell: int) -> int:
+        """A shared cell."""
+        return self.cells[row * self.stride + cell]
+
+    def set(self, row: int, cell: int, value: int) -> int:
+        """Store into a shared cell: the last writer wins. Returns 0."""
+        self.cells[row * self.stride + cell] = value
+        return 0
+
+    def fetch_add(self, row: int, cell: int, n: int) -> int:
+        """Add to a shared cell and return what it held before; atomic among all processes when compiled.
+
+        Interpreted, two processes may get the same value once in a while: a turn given twice, nothing worse.
+        """
+        at = row * self.stride + cell
+        before = self.cells[at]
+        if COMPILED:  # pragma: no cover (coverage sees only the interpreted run)
+            return atomic_fetch_add(self.cells, at, n)  # type: ignore[name-defined,no-any-return] # noqa: F821 (table.pxd)
+        self.cells[at] = before + n
+        return before
+
+    def mine(self, row: int, cell: int) -> int:
+        """Our own worker's counter."""
+        return self.cells[row * self.stride + self.column + cell]
+
+    def add_mine(self, row: int, cell: int, n: int) -> int:
+        """Add to our own worker's counter and return the sum."""
+        at = row * self.stride + self.column + cell
+        self.cells[at] += n
+        return self.cells[at]
+
+    def total(self, row: int, cell: int) -> int:
+        """A counter over all workers."""
+        at = row * self.stride + SHARED + cell
+        added = 0
+        left = self.workers
+        while left > 0:
+            added += self.cells[at]
+            at += COLUMN
+            left -= 1
+        return added
+
+    def clear_column(self, worker: int) -> None:
+        """Forget a worker that died: what it had in flight is no longer. The row's shared cells stay."""
+        for row in range(self.rows):
+            start = row * self.stride + SHARED_CELLS + worker * WORKER_CELLS
+            for cell in range(WORKER_CELLS):
+                self.cells[start + cell] = 0

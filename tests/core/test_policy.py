@@ -1,0 +1,82 @@
+"""core/policy.py: what a policy is told, the register, and the stable hash."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import steelyard.core.policies
+from steelyard.core.policy import Pick, Policy, create, names, register, stable_hash
+from steelyard.core.spec import PolicySpec
+from tests.fakes_core import a_policy, a_table, no_chance
+
+
+def test_the_built_in_policies_are_registered() -> None:
+    assert ("hash", "least_connections", "random", "power_of_two", "round_robin") == names()
+    assert {"hashing", "least", "random", "rotation"} == set(steelyard.core.policies.__all__)
+
+
+def test_a_name_stands_for_one_policy() -> None:
+    with pytest.raises(ValueError, match="policy 'hash' is registered twice"):
+        register("hash", Policy)
+
+
+def test_a_name_that_nobody_registered_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        create(PolicySpec("fortune_teller"), a_table(1), 0)
+
+
+def test_a_policy_knows_its_specification_and_its_row() -> None:
+    table = a_table(3)
+    policy = create(PolicySpec("random"), table, 2)
+    assert (PolicySpec("random"), table, 2, []) == (policy.spec, policy.table, policy.row, policy.backends)
+
+
+def test_a_policy_that_does_not_say_how_to_pick_is_a_bug() -> None:
+    policy = Policy(PolicySpec(), a_table(1), 0)
+    policy.rebuild([])
+    with pytest.raises(NotImplementedError, match="Policy must say how to pick"):
+        policy.pick(Pick(no_chance))
+
+
+def test_candidates_are_the_available_and_untried_in_their_order() -> None:
+    policy, (a, b, c, d) = a_policy("hash", [1, 1, 1, 1])
+    b.set_healthy(False)
+    assert [a, c, d] == policy.candidates(Pick(no_chance))
+    assert [a, d] == policy.candidates(Pick(no_chance, tried=[c]))
+
+
+def test_tried_means_that_very_backend() -> None:
+    _, (a, b) = a_policy("hash", [1, 1])
+    assert not Pick(no_chance).has_tried(a)
+    assert not Pick(no_chance, tried=[]).has_tried(a)
+    assert Pick(no_chance, tried=[b, a]).has_tried(a)
+    assert not Pick(no_chance, tried=[b]).has_tried(a)
+
+
+def test_a_bare_pick_has_no_parts() -> None:
+    pick = Pick(no_chance, key=2**64 - 1, now=3.5)
+    assert pick.get("path") is None
+    assert (2**64 - 1, 3.5, None) == (pick.key, pick.now, pick.tried)
+
+
+def test_a_policy_may_be_written_in_plain_python_over_the_base_class() -> None:
+    class Last(Policy):
+        def pick(self, request: Pick):  # type: ignore[no-untyped-def]
+            found = self.candidates(request)
+            return found[-1] if found else None
+
+    _, backends = a_policy("hash", [1, 1])
+    policy = Last(PolicySpec(), a_table(1), 0)
+    policy.rebuild(backends)
+    assert backends[1] is policy.pick(Pick(no_chance))
+
+
+def test_the_hash_is_the_same_on_every_machine_for_good() -> None:
+    """Two balancers must send a key to the same backend. The figures are those of `b2sum -l 64`."""
+    assert 0x538EF646E14D03E6 == stable_hash("10.0.0.1") == stable_hash(b"10.0.0.1")
+    assert 0xE4A6A0577479B2B4 == stable_hash("")
+
+
+@given(st.text())
+def test_any_text_has_a_64_bit_hash_that_is_not_0(text: str) -> None:
+    assert 0 < stable_hash(text) < 2**64

@@ -1,0 +1,113 @@
+"""core/retry.py: which tries may be repeated, and how many."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard import errors
+from steelyard.core.retry import IDEMPOTENT, TOKEN, WINDOW_S, RetryBudget, may_retry
+from steelyard.errors import KINDS, Kind
+
+# Nothing was sent yet; or it was, and doing it twice does no harm. All other kinds are never repeated.
+ALWAYS = {errors.CONNECT_FAILED, errors.CONNECT_TIMEOUT}
+IF_SAFE = {errors.STALE, errors.CLOSED_EARLY, errors.STATUS}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.word)
+def test_every_kind_in_every_case(kind: Kind) -> None:
+    for idempotent, held, begun in product((False, True), repeat=3):
+        expected = held and not begun and (kind in ALWAYS or (kind in IF_SAFE and idempotent))
+        assert expected == may_retry(kind, idempotent, held, begun)
+
+
+def test_the_idempotent_methods_are_those_of_the_standard() -> None:
+    assert {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"} == IDEMPOTENT
+
+
+def test_without_a_share_every_retry_is_allowed() -> None:
+    budget = RetryBudget(None, 0)
+    budget.deposit(0.0)
+    assert all(budget.withdraw(0.0) for _ in range(100))
+    assert (None, 0) == (budget.share, budget.floor)
+
+
+def test_five_requests_earn_one_retry() -> None:
+    budget = RetryBudget(0.2, 0)
+    for _ in range(4):
+        budget.deposit(0.0)
+    assert not budget.withdraw(0.0)
+    budget.deposit(0.0)
+    assert [True, False] == [budget.withdraw(0.0) for _ in range(2)]
+
+
+def test_a_quiet_pool_has_its_floor_in_every_window() -> None:
+    budget = RetryBudget(0.2, 3)
+    assert [True, True, True, False] == [budget.withdraw(100.0) for _ in range(4)]
+    assert not budget.withdraw(100.0 + WINDOW_S - 0.001)
+    assert [True, True, True, False] == [budget.withdraw(100.0 + WINDOW_S) for _ in range(4)]
+
+
+def test_what_was_earned_is_spent_before_the_floor() -> None:
+    budget = RetryBudget(1.0, 1)
+    budget.deposit(0.0)
+    assert [True, True, False] == [budget.withdraw(0.0) for _ in range(3)]
+
+
+def test_earnings_last_through_the_next_window_and_no_longer() -> None:
+    budget = RetryBudget(1.0, 0)
+    for _ in range(10):
+        budget.deposit(5.0)
+    assert budget.withdraw(15.0)  # the next window
+    assert not budget.withdraw(25.0)  # one window later: the last window earned nothing
+
+
+def test_a_busy_day_saves_no_more_than_its_last_window_earned() -> None:
+    budget = RetryBudget(1.0, 0)
+    for window in range(5):
+        for _ in range(10):
+            budget.deposit(window * WINDOW_S)
+    allowed = [budget.withdraw(5 * WINDOW_S) for _ in range(100)]
+    assert 10 == sum(allowed)
+
+
+@pytest.mark.parametrize("later", [23.0, 1000.0])
+def test_after_a_window_without_anybody_the_balance_is_gone(later: float) -> None:
+    budget = RetryBudget(1.0, 0)
+    for _ in range(10):
+        budget.deposit(3.0)
+    assert not budget.withdraw(later)
+
+
+def test_windows_follow_each_other_whenever_they_are_looked_at() -> None:
+    budget = RetryBudget(0.2, 1)
+    assert [True, True, True] == [budget.withdraw(now) for now in (5.0, 15.0, 20.0)]
+
+
+def test_a_share_is_exact_over_many_requests() -> None:
+    """Sums of 0.1 in floats would come out a retry short."""
+    budget = RetryBudget(0.1, 0)
+    for _ in range(1000):
+        budget.deposit(0.0)
+    assert 100 == sum(budget.withdraw(0.0) for _ in range(1000))
+    assert 1_000_000 == TOKEN
+
+
+@given(
+    st.floats(0.0, 1.0),
+    st.integers(0, 5),
+    st.lists(st.tuples(st.floats(0.0, 30.0), st.integers(0, 12), st.integers(0, 12)), max_size=25),
+)
+def test_a_storm_never_passes_its_bound(share: float, floor: int, story: list[tuple[float, int, int]]) -> None:
+    """In any span: retries <= share x requests + the balance at its beginning + floor x windows begun in it."""
+    budget = RetryBudget(share, floor)
+    now, requests, retries = 1000.0, 0, 0
+    for pause_s, first_tries, wanted in story:
+        now += pause_s
+        for _ in range(first_tries):
+            budget.deposit(now)
+        requests += first_tries
+        retries += sum(budget.withdraw(now) for _ in range(wanted))
+        windows = 1 + int((now - 1000.0) / WINDOW_S)
+        assert retries <= (share + 1e-6) * requests + floor * windows
