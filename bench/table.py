@@ -1,0 +1,105 @@
+"""The figures in words: one table for the terminal, the same in Markdown for the README."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from bench.balancers import BALANCERS, FLOOR
+from bench.idle import Idle
+from bench.summary import Row, idle_goal_met
+from bench.workload import CASES, IDLE_GOAL_BYTES, KIB
+
+TITLES = {balancer.name: balancer.title for balancer in (*BALANCERS, FLOOR)}
+CASE_TITLES = {case.name: case.title for case in CASES}
+HEADINGS = (
+    "answer",
+    "balancer",
+    "CPU µs/request",
+    "least to most",
+    "x nginx",
+    "x HAProxy",
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "busy",
+    "goal (x nginx)",
+)
+WORDS = {"answer", "balancer", "goal", "goal (x nginx)"}
+IDLE_HEADINGS = ("balancer", "idle clients", "memory without", "per idle client", "goal")
+
+
+def cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """The rows as text, a tuple of HEADINGS' length each."""
+    return [
+        (
+            CASE_TITLES[row.case],
+            TITLES[row.balancer],
+            significant(row.cpu_us),
+            f"{significant(row.cpu_low_us)} to {significant(row.cpu_high_us)}",
+            ratio(row.to_nginx),
+            ratio(row.to_haproxy),
+            f"{row.requests_per_s:,.0f}",
+            f"{row.p50_us / 1000:.2f}",
+            f"{row.p99_us / 1000:.2f}",
+            f"{row.busy:.0%}",
+            "" if row.goal is None else verdict(f"≤ {row.goal:.2f}", row.goal_met),
+        )
+        for row in rows
+    ]
+
+
+def idle_cells(idle: Sequence[Idle]) -> list[tuple[str, ...]]:
+    """The memory figures as text, a tuple of IDLE_HEADINGS' length each."""
+    return [
+        (
+            TITLES[one.balancer],
+            f"{one.clients:,}",
+            f"{one.base_bytes / KIB / KIB:.1f} MiB",
+            f"{one.client_bytes / KIB:.2f} KiB",
+            "" if (met := idle_goal_met(one)) is None else verdict(f"< {IDLE_GOAL_BYTES // KIB} KiB", met),
+        )
+        for one in idle
+    ]
+
+
+def terminal(rows: Sequence[Row], idle: Sequence[Idle]) -> list[Table]:
+    """Both tables for rich."""
+    speed = _table("CPU time per proxied request", HEADINGS, cells(rows))
+    for row, following in zip(range(len(rows) - 1), rows[1:], strict=True):
+        if following.case != rows[row].case:
+            speed.rows[row].end_section = True
+    return [speed, _table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle))]
+
+
+def markdown(rows: Sequence[Row], idle: Sequence[Idle], notes: Sequence[str]) -> str:
+    """Both tables and the notes, for the README."""
+    tables = [_markdown(HEADINGS, cells(rows)), _markdown(IDLE_HEADINGS, idle_cells(idle))]
+    return "\n\n".join([*tables, "  \n".join(notes)])
+
+
+def significant(number: float) -> str:
+    """Three digits, which is more than such a measurement is good for."""
+    return f"{number:.1f}" if number < 100 else f"{number:.0f}"
+
+
+def ratio(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def verdict(goal: str, met: bool | None) -> str:
+    """The goal with its result in a word; without one when it could not be judged."""
+    return goal if met is None else f"{goal}: {'met' if met else 'MISSED'}"
+
+
+def _table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in WORDS else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---" if heading in WORDS else "---:" for heading in headings]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (headings, rule, *lines))

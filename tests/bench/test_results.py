@@ -1,0 +1,61 @@
+"""Results can be kept and shown again, and say what a reader must know."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.failure import BenchError
+from bench.idle import Idle
+from bench.results import Results, read, write
+from bench.rounds import Sample
+
+RESULTS = Results(
+    started="2026-11-20T10:00:00+00:00",
+    machine={"cpu": "Some CPU", "cores": 2, "virtual": "yes", "memory_mib": 1024, "kernel": "6.18", "python": "3.11.2"},
+    versions={"nginx": "1.22.1", "Steelyard": "0.1.0 (compiled)"},
+    settings={"rounds": 5, "seconds": 3},
+    samples=[Sample(1, "small", "nginx", 1000, 14.5, 69000.0, 800.0, 2100.0, 0.99, 0.01)],
+    idle=[Idle("nginx", 5000, 9_000_000, 410.5)],
+)
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    write(RESULTS, tmp_path / "latest.json")
+    assert RESULTS == read(tmp_path / "latest.json")
+
+
+def test_the_file_has_the_summary_for_other_readers(tmp_path: Path) -> None:
+    write(RESULTS, tmp_path / "latest.json")
+    assert 14.5 == json.loads((tmp_path / "latest.json").read_text())["summary"][0]["cpu_us"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 0}'])
+def test_a_foreign_file_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "latest.json").write_text(text)
+    with pytest.raises(BenchError, match="make bench"):
+        read(tmp_path / "latest.json")
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="run `make bench` first"):
+        read(tmp_path / "latest.json")
+
+
+def test_the_notes_name_machine_rounds_and_versions() -> None:
+    text = "\n".join(RESULTS.notes())
+    for part in (
+        "2026-11-20",
+        "Some CPU, virtual machine",
+        "Linux 6.18",
+        "5 interleaved rounds of 3 s",
+        "Steelyard 0.1.0 (compiled)",
+    ):
+        assert part in text
+    assert "not quiet" not in text
+
+
+def test_the_notes_say_when_the_machine_was_not_quiet() -> None:
+    noisy = replace(RESULTS, samples=[replace(RESULTS.samples[0], foreign=0.35)])
+    assert "The machine was not quiet: others used up to 35% of the balancer's core." == noisy.notes()[-1]

@@ -1,0 +1,62 @@
+"""The tables say the figures, and whether a goal was met."""
+
+from dataclasses import replace
+
+from rich.console import Console
+
+from bench.idle import Idle
+from bench.summary import Row
+from bench.table import cells, idle_cells, markdown, significant, terminal
+
+ROW = Row("small", "steelyard", 14.04, 13.96, 15.5, 0.987, 0.95, 70123.4, 812.0, 2149.0, 0.987, 1.15, True)
+
+
+def test_a_line_has_every_figure() -> None:
+    expected = ("95 B", "Steelyard", "14.0", "14.0 to 15.5", "0.99", "0.95", "70,123", "0.81", "2.15", "99%")
+    assert (*expected, "≤ 1.15: met") == cells([ROW])[0]
+
+
+def test_a_missed_goal_is_said_aloud_and_one_that_was_not_judged_is_not() -> None:
+    assert "≤ 1.15: MISSED" == cells([replace(ROW, goal_met=False)])[0][-1]
+    assert "≤ 1.15" == cells([replace(ROW, goal_met=None)])[0][-1]
+    assert "" == cells([replace(ROW, goal=None, goal_met=None)])[0][-1]
+
+
+def test_a_ratio_that_does_not_exist_stays_empty() -> None:
+    assert ("", "0.95") == cells([replace(ROW, to_nginx=None)])[0][4:6]
+
+
+def test_memory_is_said_in_kib_a_client() -> None:
+    idle = [Idle("nginx", 5000, 9 * 2**20, 410), Idle("steelyard", 5000, 40 * 2**20, 20480)]
+    expected = [
+        ("nginx", "5,000", "9.0 MiB", "0.40 KiB", ""),
+        ("Steelyard", "5,000", "40.0 MiB", "20.00 KiB", "< 10 KiB: MISSED"),
+    ]
+    assert expected == idle_cells(idle)
+
+
+def test_large_figures_lose_their_decimals() -> None:
+    assert ("99.9", "100", "587") == (significant(99.94), significant(100.4), significant(587.2))
+
+
+def test_markdown_has_both_tables_and_the_notes() -> None:
+    text = markdown([ROW], [Idle("steelyard", 5000, 2**20, 1024)], ["one note.", "another."])
+    speed, memory, notes = text.split("\n\n")
+    heading, rule, line = speed.splitlines()
+    assert heading.count("|") == rule.count("|") == line.count("|") == 12
+    assert line.startswith("| 95 B | Steelyard | 14.0 |")
+    assert "| Steelyard | 5,000 | 1.0 MiB | 1.00 KiB | < 10 KiB: met |" == memory.splitlines()[2]
+    assert "one note.  \nanother." == notes
+
+
+def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None:
+    rows = [ROW, replace(ROW, case="medium", cpu_us=21.7)]
+    speed, memory = terminal(rows, [])
+    console = Console(width=170, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    console.print(speed)
+    text = console.export_text()
+    console.file.close()
+    assert 2 == text.count("Steelyard")
+    assert "21.7" in text
+    assert [True, False] == [line.end_section for line in speed.rows]
+    assert 0 == memory.row_count
