@@ -17,7 +17,7 @@ SOURCE = Path("src")
 CHECKED = os.environ.get("STEELYARD_CHECKED") == "1"
 
 # Bounds checks are off only here: in the scanners, where every index is proven by the loop around it.
-UNCHECKED_MODULES = {"steelyard.wire.http1", "steelyard.wire.chunked"}
+UNCHECKED_MODULES = {"steelyard.wire.http1", "steelyard.wire.chunked", "steelyard.wire.slices"}
 
 
 def module_name(path: Path) -> str:
@@ -31,10 +31,12 @@ def extensions() -> list[Extension]:
         from Cython.Build import cythonize
     except ImportError:  # an install without build isolation and without Cython: interpreted
         return []
+    build_dir = Path("build/cython-checked" if CHECKED else "build/cython")
     built: list[Extension] = []
     for twin in sorted(SOURCE.rglob("*.pxd")):
         name = module_name(twin)
-        unchecked = name in UNCHECKED_MODULES and not CHECKED
+        scanner = name in UNCHECKED_MODULES
+        made = build_dir / twin.with_suffix(".c")
         built += cythonize(
             [
                 Extension(
@@ -43,14 +45,17 @@ def extensions() -> list[Extension]:
                     extra_compile_args=["-O2", "-fno-plt", "-Wno-unreachable-code"],
                 )
             ],
-            build_dir="build/cython-checked" if CHECKED else "build/cython",
+            build_dir=str(build_dir),
+            # Cython looks at the times of the sources alone; what it is told below is a source too.
+            force=made.exists() and made.stat().st_mtime < Path(__file__).stat().st_mtime,
             compiler_directives={
                 "language_level": "3",
                 # C types come from the .pxd twin alone, so that annotations keep their Python meaning.
                 "annotation_typing": False,
-                "boundscheck": not unchecked,
-                "wraparound": not unchecked,
-                "initializedcheck": not unchecked,
+                "boundscheck": CHECKED or not scanner,
+                "initializedcheck": CHECKED or not scanner,
+                # In a scanner a negative index is a bug on any build: checked, it is an IndexError and not the end.
+                "wraparound": not scanner,
                 "cdivision": False,
             },
             quiet=True,

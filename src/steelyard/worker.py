@@ -91,7 +91,7 @@ class Worker:
         for listener in self.listeners.values():
             listener.stop_accepting()
         try:
-            while self.busy() and monotonic() < deadline:
+            while self.busy() and monotonic() < deadline:  # noqa: ASYNC110 (an event would cost each connection)
                 await sleep(DRAIN_POLL_S)
         finally:  # also when the drain itself is cancelled
             for listener in self.listeners.values():

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from time import monotonic, time
 from typing import IO, Final, NamedTuple
 
+from steelyard.errors import Kind
+
 FLUSH_S: Final = 0.5
 # A burst is written sooner, so that the batch stays small in memory.
 BATCH: Final = 2000
@@ -46,6 +48,11 @@ class Record(NamedTuple):
 
 
 OnRecord = Callable[[Record], None]
+
+
+def refused_record(ended: float, client: str, listener: str, kind: Kind) -> Record:
+    """The record of bytes that were refused before they became a request."""
+    return Record(ended, client, listener, "-", "-", "-", kind.status, kind.word, "-", "-", 0, 0.0, 0, 0)
 
 
 def line(record: Record, clock_offset_s: float) -> str:

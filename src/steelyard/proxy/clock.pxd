@@ -10,16 +10,19 @@ cdef class Timed:
     cdef public double deadline
     cdef long slot
 
+    cdef untimed(self)
     cpdef on_deadline(self, double now)
 
 
 cdef class Wheel:
     cdef object loop
+    cdef object clock
     cdef dict slots
     cdef list order
     cdef object timer
     cdef long timer_slot
 
+    cpdef double now(self) except? -1
     @cython.locals(slot=long)
     cpdef expect(self, Timed timed, double deadline)
     cpdef forget(self, Timed timed)

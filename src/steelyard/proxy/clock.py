@@ -10,6 +10,7 @@ an array, so that an idle process sleeps.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 from time import monotonic
@@ -25,6 +26,10 @@ class Timed:
     """Something with a deadline. deadline: monotonic seconds, inf for none. Call `on_deadline` is the wheel's."""
 
     def __init__(self) -> None:
+        self.untimed()
+
+    def untimed(self) -> None:
+        """Begin without a deadline. Subclasses call it in place of super().__init__(), which costs more."""
         self.deadline = inf
         self.slot = _NO_SLOT
 
@@ -34,14 +39,19 @@ class Timed:
 
 
 class Wheel:
-    """All deadlines of one event loop."""
+    """All deadlines of one event loop, and its clock. clock: monotonic seconds; tests turn one by hand."""
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: AbstractEventLoop, clock: Callable[[], float] = monotonic) -> None:
         self.loop = loop
+        self.clock = clock
         self.slots: dict[int, set[Timed]] = {}
         self.order: list[int] = []
         self.timer: TimerHandle | None = None
         self.timer_slot = 0
+
+    def now(self) -> float:
+        """Monotonic seconds. Read once a callback and handed down."""
+        return self.clock()
 
     def expect(self, timed: Timed, deadline: float) -> None:
         """Set a deadline, earlier or later than the one before."""
@@ -60,7 +70,7 @@ class Wheel:
     def place(self, timed: Timed, slot: int) -> None:
         if timed.slot != _NO_SLOT:
             self.slots[timed.slot].discard(timed)
-        latest = int((monotonic() + HORIZON_S) / TICK_S)
+        latest = int((self.now() + HORIZON_S) / TICK_S)
         if slot > latest:
             slot = latest
         timed.slot = slot
@@ -78,12 +88,12 @@ class Wheel:
         if self.timer is not None:
             self.timer.cancel()
         self.timer_slot = self.order[0]
-        self.timer = self.loop.call_later(max(0.0, self.timer_slot * TICK_S - monotonic()), self.turn)
+        self.timer = self.loop.call_later(max(0.0, self.timer_slot * TICK_S - self.now()), self.turn)
 
     def turn(self) -> None:
         """The earliest slot has come: see who in it is really due."""
         self.timer = None
-        now = monotonic()
+        now = self.now()
         due: list[Timed] = []
         while self.order and self.order[0] * TICK_S <= now:
             for timed in self.slots.pop(heappop(self.order)):

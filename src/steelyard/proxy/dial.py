@@ -6,8 +6,8 @@ anew for each dial, so that a changed DNS answer takes effect without a reload; 
 
 from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Callable
-from socket import IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, socket
-from time import monotonic
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, inet_pton, socket
+from typing import Any
 
 from steelyard import errors
 from steelyard.errors import Kind
@@ -30,7 +30,7 @@ class Dial(Timed):
         self.task: Task[None] | None = None
 
     def start(self, host: str, port: int, timeout_s: float) -> None:
-        self.wheel.expect(self, monotonic() + timeout_s)
+        self.wheel.expect(self, self.wheel.now() + timeout_s)
         self.task = self.loop.create_task(self.run(host, port))
 
     async def run(self, host: str, port: int) -> None:
@@ -38,7 +38,7 @@ class Dial(Timed):
         try:
             sock = await connect(self.loop, host, port)
             self.upstream.sock = sock
-            await self.loop.create_connection(lambda: self.upstream, sock=sock)  # type: ignore[arg-type, return-value]
+            await self.loop.create_connection(lambda: self.upstream, sock=sock)  # type: ignore[type-var]
         except OSError as exc:
             if sock is not None:
                 sock.close()
@@ -81,8 +81,8 @@ class Dial(Timed):
 async def connect(loop: AbstractEventLoop, host: str, port: int) -> socket:
     """A connected, non-blocking TCP socket to the first of the host's addresses that accepts; OSError else."""
     last: OSError | None = None
-    for family, kind, proto, _, address in await loop.getaddrinfo(host, port, type=SOCK_STREAM):
-        sock = socket(family, kind, proto)
+    for family, address in await _addresses(loop, host, port):
+        sock = socket(family, SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
@@ -96,3 +96,14 @@ async def connect(loop: AbstractEventLoop, host: str, port: int) -> socket:
         else:
             return sock
     raise last if last is not None else OSError(f"{host} has no address")
+
+
+async def _addresses(loop: AbstractEventLoop, host: str, port: int) -> list[tuple[int, Any]]:
+    """What a host stands for: (family, address) pairs. An IP address needs no resolver, and no thread for it."""
+    for family in (AF_INET, AF_INET6):
+        try:
+            inet_pton(family, host)
+        except OSError:
+            continue
+        return [(family, (host, port))]
+    return [(found[0], found[4]) for found in await loop.getaddrinfo(host, port, type=SOCK_STREAM)]

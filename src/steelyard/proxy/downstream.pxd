@@ -6,6 +6,7 @@ from steelyard.proxy.exchange cimport Client, Exchange
 from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.headers cimport Peer, response_pieces
 from steelyard.wire.http1 cimport RequestHead, ResponseHead, scan_request
+from steelyard.wire.slices cimport cut
 
 cdef int MAX_AHEAD_BYTES, JOIN_BYTES
 cdef double LINGER_S, inf

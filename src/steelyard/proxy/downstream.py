@@ -13,13 +13,14 @@ Compiled; not a subclass of asyncio.Protocol, since an extension type cannot be 
 
 from asyncio import Transport
 from math import inf
-from time import monotonic
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from typing import Final
 
 from steelyard import errors
 from steelyard.core.spec import RespondSpec
 from steelyard.errors import Kind, ProtocolError, Side
-from steelyard.observe.accesslog import Record
+from steelyard.observe.accesslog import refused_record
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.exchange import Client, Exchange
 from steelyard.wire.answers import fixed_answer, refusal
@@ -27,6 +28,7 @@ from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN
 from steelyard.wire.headers import Peer, response_pieces
 from steelyard.wire.http1 import RequestHead, ResponseHead, scan_request
+from steelyard.wire.slices import cut
 
 # What may wait here behind the request that is being answered.
 MAX_AHEAD_BYTES: Final = 64 * 1024
@@ -34,6 +36,9 @@ MAX_AHEAD_BYTES: Final = 64 * 1024
 JOIN_BYTES: Final = 16 * 1024
 # How long the rest of a refused request is read and thrown away.
 LINGER_S: Final = 5.0
+
+# struct linger: on, for 0 seconds. Without it the kernel closes politely, whatever is unread or unsent.
+RESET_ON_CLOSE: Final = pack("ii", 1, 0)
 
 _HEAD: Final = 0  # before, or within, a request head
 _BODY: Final = 1  # within a request body
@@ -51,7 +56,7 @@ class Downstream(Client):
     """A client's connection."""
 
     def __init__(self, context: ListenerContext) -> None:
-        super().__init__()
+        self.untimed()
         self.takes_chunks = True
         self.context = context
         self.transport: Transport | None = None
@@ -83,24 +88,24 @@ class Downstream(Client):
         context = self.context
         self.peer = Peer(address[0] if address else "unknown", "http", context.networks, context.local)
         context.downstreams.add(self)
-        context.wheel.expect(self, monotonic() + context.idle_s)
+        context.wheel.expect(self, self.context.wheel.now() + context.idle_s)
 
     def data_received(self, data: bytes) -> None:
         if self.state == _HEAD:
             self.receive_head(data)
         elif self.state == _BODY:
-            now = monotonic()
+            now = self.context.wheel.now()
             self.deadline = now + self.context.body_s
             pos = self.read_body(data, 0, now)
             if self.state == _ANSWER or self.state == _HEAD:
-                self.read_on(data[pos:])
+                self.read_on(cut(data, pos, len(data)))
         elif self.state == _ANSWER:
             self.buffer += data
             if len(self.buffer) > MAX_AHEAD_BYTES:
                 self.pause()
         elif self.state == _TUNNEL:
             assert self.exchange is not None
-            self.exchange.on_request_body(data, monotonic())
+            self.exchange.on_request_body(data, self.context.wheel.now())
 
     def receive_head(self, data: bytes) -> None:
         """More of a head. It is scanned anew only when a line was ended, so that dribbled bytes cost little."""
@@ -125,7 +130,7 @@ class Downstream(Client):
         finally:
             self.reading = False
         if self.paused and self.state == _HEAD and len(self.buffer) <= MAX_AHEAD_BYTES:
-            self.resume(monotonic())
+            self.resume(self.context.wheel.now())
 
     def read_request(self) -> bool:
         """Read one request from the buffer and start its exchange; False when it has not all come."""
@@ -133,7 +138,7 @@ class Downstream(Client):
         context = self.context
         if not data:
             return False
-        now = monotonic()
+        now = self.context.wheel.now()
         assert self.peer is not None
         try:
             head = scan_request(
@@ -175,7 +180,7 @@ class Downstream(Client):
         else:
             self.state = _ANSWER
             exchange.on_request_end(now)
-        self.buffer = data[pos:] if pos < len(data) else b""
+        self.buffer = cut(data, pos, len(data)) if pos < len(data) else b""
         exchange.start(now)
 
     def read_body(self, data: bytes, pos: int, now: float) -> int:
@@ -191,7 +196,7 @@ class Downstream(Client):
             self.remaining -= take
             if self.remaining == 0:
                 self.body_ended()
-            exchange.on_request_body(data if take == size else data[pos : pos + take], now)
+            exchange.on_request_body(data if take == size else cut(data, pos, pos + take), now)
             pos += take
         else:
             try:
@@ -202,7 +207,7 @@ class Downstream(Client):
             if scanner.done:
                 self.body_ended()
             if scanner.passed > pos:
-                exchange.on_request_body(data[pos : scanner.passed], now)
+                exchange.on_request_body(cut(data, pos, scanner.passed), now)
             if scanner.tail and self.exchange is exchange:
                 exchange.on_request_body(scanner.tail, now)
             pos = stop
@@ -229,7 +234,7 @@ class Downstream(Client):
     def eof_received(self) -> bool:
         """The client sends no more. Outside a tunnel that means it is gone, as it does for nginx."""
         if self.state == _TUNNEL and self.exchange is not None:
-            self.exchange.on_client_eof(monotonic())
+            self.exchange.on_client_eof(self.context.wheel.now())
             return self.state == _TUNNEL
         self.leave(errors.CLIENT_GONE)
         return False
@@ -247,19 +252,19 @@ class Downstream(Client):
         exchange = self.exchange
         self.exchange = None
         if exchange is not None:
-            exchange.on_client_gone(kind, monotonic())
+            exchange.on_client_gone(kind, self.context.wheel.now())
 
     def pause_writing(self) -> None:
         self.full = True
         if self.transport is not None:
             self.stalled_at = self.transport.get_write_buffer_size()
-        self.context.wheel.expect(self, monotonic() + self.context.write_s)
+        self.context.wheel.expect(self, self.context.wheel.now() + self.context.write_s)
         if self.exchange is not None:
             self.exchange.on_client_full()
 
     def resume_writing(self) -> None:
         self.full = False
-        now = monotonic()
+        now = self.context.wheel.now()
         self.deadline = inf
         if self.exchange is not None:
             if self.state == _BODY and not self.paused:
@@ -368,7 +373,7 @@ class Downstream(Client):
             self.drop()  # only a reset can tell this client that the answer is not whole
         else:
             self.flush()
-            self.shut(monotonic())
+            self.shut(self.context.wheel.now())
 
     def respond(self, spec: RespondSpec, now: float) -> None:
         if self.state == _BODY or self.context.stopping:
@@ -396,11 +401,7 @@ class Downstream(Client):
         """Refuse bytes that never became a request."""
         if self.context.on_record is not None:
             assert self.peer is not None
-            self.context.on_record(
-                Record(
-                    now, self.peer.address, self.context.name, "-", "-", "-", kind.status, kind.word, "-", "-", 0, 0.0, 0, 0
-                )
-            )
+            self.context.on_record(refused_record(now, self.peer.address, self.context.name, kind))
         self.minor = 1
         self.to_head_request = False
         self.refuse(kind, now)
@@ -413,9 +414,9 @@ class Downstream(Client):
         self.deadline = inf
         data, self.buffer = self.buffer, b""
         if self.paused:
-            self.resume(monotonic())
+            self.resume(self.context.wheel.now())
         if data:
-            self.exchange.on_request_body(data, monotonic())
+            self.exchange.on_request_body(data, self.context.wheel.now())
 
     def send_eof(self) -> None:
         if self.transport is not None:
@@ -454,17 +455,21 @@ class Downstream(Client):
 
     def shut(self, now: float) -> None:
         """Close when the last bytes are out."""
-        if self.state != _CLOSED and self.transport is not None:
+        transport = self.transport
+        if self.state != _CLOSED and transport is not None:
             self.state = _CLOSING
             self.deadline = inf
-            self.transport.close()
-            if self.transport is not None and self.transport.get_write_buffer_size() > 0:
+            transport.close()
+            if transport.get_write_buffer_size() > 0:
                 self.context.wheel.expect(self, now + self.context.write_s)
 
     def drop(self) -> None:
-        """Close at once."""
+        """Close at once, with a reset: a client that reads to the end sees that this is none."""
         self.state = _CLOSING
         if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET_ON_CLOSE)
             self.transport.abort()
 
     def retire(self, now: float) -> None:

@@ -13,7 +13,6 @@ Source: the shape is mitmproxy's layers and Envoy's filter manager; rules of ret
 
 from asyncio import TimerHandle
 from math import inf
-from time import monotonic
 from typing import Any, Final
 
 from steelyard import errors
@@ -42,6 +41,10 @@ class Client(Timed):
     takes_chunks: chunked answers may be told as they came; else they are told as plain data.
     Calls that may end the connection come back as `on_client_gone`.
     """
+
+    def __init__(self) -> None:
+        self.untimed()
+        self.takes_chunks = True
 
     def send_interim(self, head: ResponseHead) -> None:
         """Pass on a head of 100 to 199."""
@@ -103,7 +106,7 @@ class Exchange(Receiver):
     """
 
     def __init__(self, client: Client, context: ListenerContext, head: RequestHead, peer: Peer, now: float) -> None:
-        super().__init__()
+        self.untimed()
         self.client: Client | None = client
         self.context = context
         self.head = head
@@ -248,7 +251,7 @@ class Exchange(Receiver):
             self._send(upstream, now)
 
     def _on_dialled(self, upstream: Upstream | None, kind: Kind | None, detail: str) -> None:
-        now = monotonic()
+        now = self.context.wheel.now()
         self.dial = None
         if upstream is None:
             assert kind is not None
@@ -343,7 +346,7 @@ class Exchange(Receiver):
 
     def on_upstream_ready(self) -> None:
         if self.client is not None:
-            self.client.resume(monotonic())
+            self.client.resume(self.context.wheel.now())
 
     def on_upstream_eof(self, now: float) -> None:
         self.upstream_eof = True
@@ -389,7 +392,7 @@ class Exchange(Receiver):
         """One more try at the same backend, which is still acquired."""
         self.timer = None
         assert self.backend is not None
-        self._open(self.backend, monotonic(), False)
+        self._open(self.backend, self.context.wheel.now(), False)
 
     def _elsewhere(self, kind: Kind, now: float) -> Backend | None:
         """Another backend for one more try, acquired; None when no more try is allowed, or there is no other."""

@@ -3,7 +3,6 @@
 import errno
 import socket
 from asyncio import AbstractEventLoop, Server
-from time import monotonic
 from typing import NamedTuple
 
 from steelyard.core.spec import ListenerSpec
@@ -47,7 +46,7 @@ def bind(spec: ListenerSpec) -> socket.socket:
 
 def _mend(exc: OSError, port: int) -> str:
     if exc.errno == errno.EADDRINUSE:
-        return f"the port is in use; stop the other program (`ss -ltnp 'sport = :{port}'` shows it) or bind another port"
+        return f"the port is in use; stop the other program (`ss -ltnp sport = :{port}` shows it) or bind another one"
     if exc.errno == errno.EACCES:
         return f"port {port} needs the capability CAP_NET_BIND_SERVICE; bind 8080, or run `setcap` on the interpreter"
     if exc.errno == errno.EADDRNOTAVAIL:
@@ -82,7 +81,7 @@ class Listener:
             self.server.close()
             self.server = None
         self.context.stopping = True
-        now = monotonic()
+        now = self.context.wheel.now()
         for downstream in list(self.context.downstreams):
             downstream.retire(now)
 

@@ -4,6 +4,7 @@ cimport cython
 from steelyard.proxy.clock cimport Timed, Wheel
 from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
+from steelyard.wire.slices cimport cut
 
 cdef int MAX_HEAD_BYTES, MAX_FIELDS, MAX_INTERIM
 cdef double PEEK_AFTER_S, inf

@@ -11,7 +11,6 @@ Source: RFC 9112 section 6.3 (framing of responses), 9.2 (no answer without a re
 from asyncio import Transport
 from math import inf
 from socket import MSG_PEEK, socket
-from time import monotonic
 from typing import Any, Final
 
 from steelyard import errors
@@ -20,6 +19,7 @@ from steelyard.proxy.clock import Timed, Wheel
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
 from steelyard.wire.http1 import ResponseHead, response_framing, scan_response
+from steelyard.wire.slices import cut
 
 # Envoy 60 KiB, Node 16 KiB; answers carry more cookies than requests.
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -85,7 +85,7 @@ class Upstream(Timed):
     """A connection to one backend. owner: the backend's `Connections`, told when this one is gone."""
 
     def __init__(self, owner: Any, wheel: Wheel, sock: socket | None) -> None:
-        super().__init__()
+        self.untimed()
         self.owner = owner
         self.wheel = wheel
         self.sock = sock
@@ -204,7 +204,7 @@ class Upstream(Timed):
         if receiver is None:
             self.lose()
             return
-        now = monotonic()
+        now = self.wheel.now()
         if self.state == _HEAD:
             self.read_head(receiver, data, now)
         elif self.state == _BODY:
@@ -227,7 +227,7 @@ class Upstream(Timed):
                 self.fail(errors.BAD_ANSWER, exc.detail, now)
                 return
             if head is None:
-                self.buffer = data[pos:]
+                self.buffer = cut(data, pos, len(data))
                 if self.deadline != inf:
                     self.deadline = now + self.response_s
                 return
@@ -269,7 +269,7 @@ class Upstream(Timed):
         if not receiver.on_switch(head, now):
             self.fail(errors.BAD_ANSWER, "a 101 that was not asked for", now)
         elif self.receiver is receiver and pos < len(data):
-            receiver.on_body(data[pos:], now)
+            receiver.on_body(cut(data, pos, len(data)), now)
 
     def read_body(self, receiver: Receiver, data: bytes, pos: int, now: float) -> None:
         size = len(data)
@@ -279,7 +279,7 @@ class Upstream(Timed):
                 take = self.remaining
             if take > 0:
                 self.remaining -= take
-                receiver.on_body(data if take == size else data[pos : pos + take], now)
+                receiver.on_body(data if take == size else cut(data, pos, pos + take), now)
                 pos += take
             if self.remaining == 0:
                 self.end(receiver, pos == size, now)
@@ -288,7 +288,7 @@ class Upstream(Timed):
         elif self.framing == NO_BODY:
             self.end(receiver, pos == size, now)
         elif pos < size:
-            receiver.on_body(data[pos:] if pos else data, now)
+            receiver.on_body(cut(data, pos, len(data)) if pos else data, now)
 
     def read_chunks(self, receiver: Receiver, data: bytes, pos: int, now: float) -> None:
         scanner = self.scanner
@@ -304,7 +304,7 @@ class Upstream(Timed):
                 receiver.on_body(b"".join(scanner.payload), now)
         else:
             if scanner.passed > pos:
-                receiver.on_body(data if scanner.passed - pos == size else data[pos : scanner.passed], now)
+                receiver.on_body(data if scanner.passed - pos == size else cut(data, pos, scanner.passed), now)
             if scanner.tail and self.receiver is receiver:
                 receiver.on_body(scanner.tail, now)
         if scanner.done:
@@ -339,7 +339,7 @@ class Upstream(Timed):
     def eof_received(self) -> bool:
         """True keeps our side open: only in a tunnel, where the client may still have something to say."""
         if self.state == _TUNNEL and self.receiver is not None:
-            self.receiver.on_upstream_eof(monotonic())
+            self.receiver.on_upstream_eof(self.wheel.now())
             return self.state == _TUNNEL
         return False
 
@@ -351,7 +351,7 @@ class Upstream(Timed):
         if receiver is None:
             self.lose()
             return
-        now = monotonic()
+        now = self.wheel.now()
         detail = "closed" if exc is None else str(exc)
         if state == _TUNNEL:
             self.fail(errors.TRUNCATED, detail, now)

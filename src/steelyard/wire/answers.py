@@ -20,12 +20,16 @@ def reason(status: int) -> str:
 
 
 def fixed_answer(status: int, body: bytes, content_type: str, connection: bytes, to_head_request: bool) -> bytes:
-    """A whole answer. connection: a ready Connection line, or empty."""
+    """A whole answer. connection: a ready Connection line, or empty.
+
+    body: left out where the status has none (RFC 9110 section 6.4.1): a client would read it as the next answer.
+    """
     lines = f"HTTP/1.1 {status} {reason(status)}\r\n"
-    if status != 204 and status >= 200:
+    bodiless = status < 200 or status in (204, 304)
+    if not bodiless:
         lines += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     head = lines.encode("latin-1") + connection + b"\r\n"
-    return head if to_head_request else head + body
+    return head if to_head_request or bodiless else head + body
 
 
 def refusal(kind: Kind, connection: bytes, to_head_request: bool) -> bytes:

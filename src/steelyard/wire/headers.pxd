@@ -3,7 +3,7 @@
 cimport cython
 from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
-cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
+cdef int NO_BODY, LENGTH, CHUNKED
 cdef tuple _VIA_END
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
-from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
+from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY
 from steelyard.wire.http1 import RequestHead, ResponseHead
 
 Network = IPv4Network | IPv6Network
@@ -69,16 +69,19 @@ class Peer:
 
 
 def _bare_address(entry: bytes) -> str | None:
-    """An entry of X-Forwarded-For without port and brackets; None when it is no IP address."""
+    """An entry of X-Forwarded-For without port, brackets and zone; None when it is no IP address."""
     text = entry.strip(b" \t").decode("latin-1")
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ip_address(text))
+        # The zone means nothing on another machine, and Python would take any character in it.
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    mapped = getattr(address, "ipv4_mapped", None)  # one client has one address: it may be a key
+    return str(address if mapped is None else mapped)
 
 
 def request_bytes(head: RequestHead, peer: Peer) -> bytes:
@@ -98,7 +101,9 @@ def request_bytes(head: RequestHead, peer: Peer) -> bytes:
     if head.chunked:
         pieces.append(b"Transfer-Encoding: chunked\r\n")
     elif head.content_length >= 0:
-        pieces.append(b"Content-Length: %d\r\n" % head.content_length)
+        pieces.append(b"Content-Length: ")
+        pieces.append(head.length_digits)
+        pieces.append(b"\r\n")
     if head.upgrade is not None:
         pieces.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
     elif head.te_trailers:
@@ -114,8 +119,12 @@ def response_pieces(head: ResponseHead, framing: int, connection: bytes) -> list
     """
     pieces: list[bytes] = [b"HTTP/1.1 ", head.line, b"\r\n"]
     pieces += head.runs
-    if framing == LENGTH or (framing == NO_BODY and head.content_length >= 0 and head.status >= 200 and head.status != 204):
-        pieces.append(b"Content-Length: %d\r\n" % head.content_length)
+    if framing == LENGTH or (
+        framing == NO_BODY and head.content_length >= 0 and head.status >= 200 and head.status != 204
+    ):
+        pieces.append(b"Content-Length: ")
+        pieces.append(head.length_digits)
+        pieces.append(b"\r\n")
     elif framing == CHUNKED:
         pieces.append(b"Transfer-Encoding: chunked\r\n")
     pieces.append(connection)

@@ -1,6 +1,7 @@
 """C types for http1.py."""
 
 cimport cython
+from steelyard.wire.slices cimport cut
 
 cdef int CR, LF, SP, HTAB, COLON, UNDERSCORE
 cdef bytes TOKEN, VALUE, TARGET, HOST_CHARS, SLOTS, CODES
@@ -29,6 +30,7 @@ cdef class Head:
     cdef public Py_ssize_t end
     cdef public int minor
     cdef public long content_length
+    cdef public bytes length_digits
     cdef public bint chunked
     cdef public bint close
     cdef public bint keep_alive
@@ -37,6 +39,7 @@ cdef class Head:
     cdef public list options
     cdef public list runs
 
+    cdef blank(self)
     cpdef get(self, bytes name)
     cdef bint note(self, int code, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
     @cython.locals(

@@ -18,6 +18,7 @@ from steelyard import errors
 from steelyard.errors import ProtocolError
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
 from steelyard.wire.grammar import COLON, CR, HOST_CHARS, HTAB, LF, SP, TARGET, TOKEN, UNDERSCORE, VALUE
+from steelyard.wire.slices import cut
 
 # No field name that anyone uses is longer; CVE-2021-40346 began with one of 256 bytes and more.
 MAX_NAME_BYTES: Final = 255
@@ -120,11 +121,12 @@ def valid_host(host: bytes) -> bool:
     i = 0
     bracket = n > 0 and host[0] == 91  # [
     if bracket:
+        i = 1
         while i < n and host[i] != 93:  # ]
-            if not HOST_CHARS[host[i]]:
+            if not HOST_CHARS[host[i]] or host[i] == 91:
                 return False
             i += 1
-        if i == n:
+        if i == n or i == 1:
             return False
         i += 1
     else:
@@ -148,17 +150,23 @@ class Head:
     """What a request's and a response's head have in common.
 
     raw: the head's bytes; fields: where in them the field lines begin. end: the index behind the head in the
-    bytes that were scanned. minor: of HTTP/1.minor. content_length: -1 when not given. chunked: the body is framed
-    by chunks. close, keep_alive: what Connection says. upgrade: the protocol, when Connection names Upgrade too.
+    bytes that were scanned. minor: of HTTP/1.minor. content_length: -1 when not given; length_digits: the same in
+    its shortest form. chunked: the body is framed by chunks. close, keep_alive: what Connection says.
+    upgrade: the protocol, when Connection names Upgrade too.
     runs: the field lines to pass on, in order, each ending in CRLF.
     """
 
     def __init__(self) -> None:
+        self.blank()
+
+    def blank(self) -> None:
+        """Set everything as before a scan. Subclasses call it in place of super().__init__(), which costs more."""
         self.raw = b""
         self.fields = 0
         self.end = 0
         self.minor = 1
         self.content_length = -1
+        self.length_digits = b""
         self.chunked = False
         self.close = False
         self.keep_alive = False
@@ -181,8 +189,8 @@ class Head:
         return found
 
     def note(self, code: int, data: bytes, start: int, end: int) -> bool:
-        """Take in the value of a known field; whether its line is kept. Overridden by each kind of head."""
-        raise NotImplementedError
+        """Take in the value of a known field; whether its line is kept. Each kind of head that keeps any says which."""
+        return False
 
     def scan_fields(self, data: bytes, pos: int, end: int, max_fields: int, underscores: bool) -> int:
         """Scan field lines from pos to the blank line (RFC 9112 section 5).
@@ -202,7 +210,7 @@ class Head:
                 if data[pos + 1] != LF:
                     raise _bad("a CR without LF")
                 if run < line:
-                    self.runs.append(data[run:line])
+                    self.runs.append(cut(data, run, line))
                 return pos + 2
             h = 0
             underscore = 0
@@ -252,7 +260,7 @@ class Head:
                 keep = True
             if not keep:
                 if run < line:
-                    self.runs.append(data[run:line])
+                    self.runs.append(cut(data, run, line))
                 run = pos
 
     def note_connection(self, data: bytes, start: int, end: int) -> None:
@@ -277,6 +285,7 @@ class Head:
         if self.content_length >= 0:
             raise _bad("two Content-Length fields")
         self.content_length = _content_length(data, start, end)
+        self.length_digits = cut(data, start, end) if data[start] != 48 else b"%d" % self.content_length
 
     def note_coding(self, data: bytes, start: int, end: int) -> None:
         if self.chunked:
@@ -296,7 +305,7 @@ class Head:
         if start == 0 and end == len(data):
             self.raw = data
         else:  # what came behind the head is not kept alive by it
-            self.raw = data[start:end]
+            self.raw = cut(data, start, end)
             self.fields -= start
 
 
@@ -312,8 +321,9 @@ def _shadows_known(name: bytes) -> bool:
 
 def _without(runs: list[bytes], names: list[bytes]) -> list[bytes]:
     """The runs without the lines of these fields: Connection named them as meant for us alone."""
+    dropped = frozenset(names)  # a client may name thousands, and a list would be searched for each line
     lines = b"".join(runs).splitlines(keepends=True)
-    return [line for line in lines if line.partition(b":")[0].lower() not in names]
+    return [line for line in lines if line.partition(b":")[0].lower() not in dropped]
 
 
 class RequestHead(Head):
@@ -325,7 +335,7 @@ class RequestHead(Head):
     """
 
     def __init__(self, trusted: bool) -> None:
-        super().__init__()
+        self.blank()
         self.trusted = trusted
         self.method = b""
         self.target = b""
@@ -346,9 +356,10 @@ class RequestHead(Head):
             return -1
         if data[pos] != SP or pos == start:
             raise _bad("a request line that does not begin with a method and a space")
-        self.method = data[start:pos]
-        if self.method == b"CONNECT" or self.method == b"TRACE":
+        self.method = cut(data, start, pos)
+        if _same(data, start, pos, b"connect") or _same(data, start, pos, b"trace"):
             # RFC 9110 sections 9.3.6 and 9.3.8: we are no tunnel, and TRACE shows a client's fields to scripts.
+            # Methods are case-sensitive, but not every backend knows that.
             raise ProtocolError(errors.METHOD_REFUSED, "CONNECT and TRACE are refused")
         pos += 1
         start = pos
@@ -358,7 +369,7 @@ class RequestHead(Head):
             return -1
         if data[pos] != SP or pos == start:
             raise _bad("a character in the target that may not stand there")
-        self.target = data[start:pos]
+        self.target = cut(data, start, pos)
         pos += 1
         if not _matches(data, pos, end, b"HTTP/d.d\r\n"):
             return -1
@@ -398,7 +409,7 @@ class RequestHead(Head):
         if code == HOST:
             if self.host is not None:
                 raise _bad("two Host fields")
-            self.host = data[start:end]
+            self.host = cut(data, start, end)
             if not valid_host(self.host):
                 raise _bad("Host is not a host with an optional port")
         elif code == CONNECTION:
@@ -412,7 +423,8 @@ class RequestHead(Head):
         elif code == UPGRADE:
             self.upgrade = data[start:end] if self.upgrade is None else b","
         elif code == TE:
-            self.te_trailers = b"trailers" in [part.strip(b" \t") for part in data[start:end].lower().split(b",")]
+            if b"trailers" in [part.strip(b" \t") for part in data[start:end].lower().split(b",")]:
+                self.te_trailers = True
         elif code == FORWARDED_FOR:
             if self.trusted:
                 if self.forwarded_for is None:
@@ -486,22 +498,26 @@ def scan_request(
     while pos + 1 < end and data[pos] == CR and data[pos + 1] == LF:
         pos += 2
     if pos + 1 >= end and (pos >= end or data[pos] == CR):
-        return _need_more(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        _check_size(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        return None
     head = RequestHead(trusted)
     begin = pos
     pos = head.scan_line(data, pos, end)
     if pos < 0:
-        return _need_more(size - start, max_bytes, errors.TARGET_TOO_LONG)
+        _check_size(size - start, max_bytes, errors.TARGET_TOO_LONG)
+        return None
     head.fields = pos
     pos = head.scan_fields(data, pos, end, max_fields, underscores)
     if pos < 0:
-        return _need_more(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        _check_size(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        return None
     head.finish(data, begin, pos)
     head.judge()
     return head
 
 
-def _need_more(size: int, max_bytes: int, kind: errors.Kind) -> None:
+def _check_size(size: int, max_bytes: int, kind: errors.Kind) -> None:
+    """More bytes are needed: are they allowed?"""
     if size >= max_bytes:
         raise ProtocolError(kind, f"a head of more than {max_bytes} bytes")
 
@@ -510,7 +526,7 @@ class ResponseHead(Head):
     """A scanned response head. status: 100 to 599. line: the status code, a space and the reason phrase."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.blank()
         self.status = 0
         self.line = b""
 
@@ -534,7 +550,9 @@ class ResponseHead(Head):
             return -1
         if data[pos] != CR or data[pos + 1] != LF:
             raise _bad("a control character in the reason phrase")
-        self.line = data[start:pos]
+        self.line = cut(data, start, pos)
+        if pos == start + 3:
+            self.line += b" "  # RFC 9112 section 4: the space belongs there even without a reason
         return pos + 2
 
     def note(self, code: int, data: bytes, start: int, end: int) -> bool:
@@ -549,7 +567,7 @@ class ResponseHead(Head):
             self.upgrade = data[start:end]
             return self.status == 426
         else:
-            return code != HOP
+            return code != HOP and code != TE
         return False
 
 
@@ -566,7 +584,8 @@ def scan_response(data: bytes, start: int, max_bytes: int, max_fields: int) -> R
         head.fields = pos
         pos = head.scan_fields(data, pos, end, max_fields, True)
     if pos < 0:
-        return _need_more(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        _check_size(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        return None
     head.finish(data, start, pos)
     return head
 
@@ -584,9 +603,6 @@ class Trailers(Head):
     """A scanned trailer section. Fields that frame, route or vouch for the message are not kept: a recipient
     that merges trailers into the head would believe them (RFC 9110 section 6.5.1)."""
 
-    def note(self, code: int, data: bytes, start: int, end: int) -> bool:
-        return False
-
 
 def scan_trailers(data: bytes, start: int, max_bytes: int, max_fields: int) -> Trailers | None:
     """Scan the trailer section that begins at data[start], to its blank line (RFC 9112 section 7.1.2).
@@ -598,6 +614,7 @@ def scan_trailers(data: bytes, start: int, max_bytes: int, max_fields: int) -> T
     section = Trailers()
     pos = section.scan_fields(data, start, end, max_fields, False)
     if pos < 0:
-        return _need_more(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        _check_size(size - start, max_bytes, errors.HEAD_TOO_LARGE)
+        return None
     section.end = pos
     return section
