@@ -1,0 +1,114 @@
+"""A checked configuration, run in this process until a signal ends it.
+
+SIGINT and SIGTERM drain: nothing new is accepted, requests in flight finish. A second SIGINT ends at once.
+Who started us reads standard output for the lines that say what is ready; all else goes to standard error.
+"""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+
+from steelyard.core.spec import BackendSpec, Spec
+from steelyard.embed import LoadBalancer
+
+# More names than this on the line that says what is running is a list nobody reads.
+SHOWN_BACKENDS = 8
+# Objects made and not freed before a collection; Python's own 700 is for programs that do not know their cycles.
+GC_THRESHOLD = 50_000
+
+
+def serve(spec: Spec) -> None:
+    """Run until a signal ends it, on uvloop where there is one. Raises ListenError."""
+    _log_to_stderr()
+    _raise_file_limit()
+    try:
+        from uvloop import run as run_loop
+    except ImportError:
+        asyncio.run(_serve(spec))
+    else:
+        run_loop(_serve(spec))
+
+
+def _raise_file_limit() -> None:
+    """Take as many descriptors as the system lets us: each client and each kept backend connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _settle() -> None:
+    """All that lives now lives to the end: the garbage collector need not look at it again, nor come so often.
+
+    A request's objects hold no cycles when it ends, so what is left for the collector is rare.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("steelyard")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+async def _serve(spec: Spec) -> None:
+    loop = asyncio.get_running_loop()
+    stop, stop_now = asyncio.Event(), asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        # A supervisor may well send SIGTERM twice; a person's second Ctrl-C means what it says.
+        if stop.is_set() and number == signal.SIGINT:
+            stop_now.set()
+        stop.set()
+
+    balancer = LoadBalancer(spec)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    await balancer.start()
+    _settle()
+    for line in _ready(spec, balancer):
+        print(line, flush=True)
+    await stop.wait()
+    print(
+        f"stopping: requests in flight have {spec.drain_timeout_s:g} s to finish; Ctrl-C again stops at once",
+        file=sys.stderr,
+    )
+    await _drain(balancer, stop_now)
+
+
+async def _drain(balancer: LoadBalancer, stop_now: asyncio.Event) -> None:
+    """Let requests finish, unless told to stop at once."""
+    async with asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(balancer.stop())
+        hurry = tasks.create_task(stop_now.wait())
+        await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        hurry.cancel()
+    if stop_now.is_set():
+        await balancer.stop(0)
+
+
+def _ready(spec: Spec, balancer: LoadBalancer) -> list[str]:
+    """A line for each listener: where it is, and where its requests go."""
+    lines = []
+    for listener in spec.listeners:
+        targets = list(dict.fromkeys(route.pool for route in listener.routes if route.pool is not None))
+        pools = [pool for pool in spec.pools if pool.name in targets]
+        shown = "; ".join(f"pool {pool.name} ({pool.policy.name}): {_shown(pool.backends)}" for pool in pools)
+        lines.append(f"listening on http://{balancer.address(listener.name)} -> {shown or 'fixed answers'}")
+    return lines
+
+
+def _shown(backends: Sequence[BackendSpec]) -> str:
+    more = len(backends) - SHOWN_BACKENDS
+    return ", ".join(backend.address for backend in backends[:SHOWN_BACKENDS]) + (
+        f" and {more} more" if more > 0 else ""
+    )

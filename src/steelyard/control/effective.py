@@ -1,0 +1,133 @@
+"""A checked configuration as the YAML of its file: everything that will run, with nothing left to a default.
+
+`effective` loads again to an equal Spec. `explained` is the same with a comment at each value that has a
+default: what it is and why (core/spec.py). Keys come from models.py, so that none is written twice.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from steelyard.control import rules, written
+from steelyard.control.addresses import format_address
+from steelyard.control.models import Backend, File, HealthCheck, Listener, Policy, Pool, Route
+from steelyard.control.shapes import Shape, shape_at
+from steelyard.core.spec import BackendSpec, HealthCheckSpec, ListenerSpec, PolicySpec, PoolSpec, RouteSpec, Spec
+
+_INDENT = "  "
+
+
+def effective(spec: Spec) -> str:
+    """The whole configuration as YAML."""
+    return "".join(f"{line}\n" for line in _file(spec, explain=False))
+
+
+def explained(spec: Spec) -> str:
+    """The whole configuration as YAML, with the reason for every default."""
+    return "".join(f"{line}\n" for line in _file(spec, explain=True))
+
+
+def _file(spec: Spec, explain: bool) -> Iterator[str]:
+    yield "listeners:"
+    for listener in spec.listeners:
+        yield f"{_INDENT}{written.flow(listener.name)}:"
+        yield from _indented(2, _listener(listener, explain))
+    if spec.pools:
+        yield "pools:"
+    for pool in spec.pools:
+        yield f"{_INDENT}{written.flow(pool.name)}:"
+        yield from _indented(2, _pool(pool, explain))
+    yield from _keys(File, spec, explain, leave={"listeners", "pools"})
+
+
+def _listener(listener: ListenerSpec, explain: bool) -> Iterator[str]:
+    yield f"bind: {written.scalar(format_address(listener.host, listener.port))}"
+    yield "protocol: http"
+    yield from _list("routes", [_route(route) for route in listener.routes], Route, explain)
+    yield from _keys(Listener, listener, explain, leave={"bind", "protocol", "routes", "pool"})
+
+
+def _pool(pool: PoolSpec, explain: bool) -> Iterator[str]:
+    yield "policy:"
+    yield from _indented(1, _keys(Policy, pool.policy, explain, leave=_idle_options(pool.policy)))
+    yield from _list("backends", [_backend(backend) for backend in pool.backends], Backend, explain)
+    if pool.health_check is None:
+        yield "health_check: off"
+    else:
+        yield "health_check:"
+        unread = _unread_keys(pool.health_check)
+        yield from _indented(1, _keys(HealthCheck, pool.health_check, explain, leave=unread))
+    yield from _keys(Pool, pool, explain, leave={"policy", "backends", "health_check"})
+
+
+def _route(route: RouteSpec) -> dict[str, Any]:
+    """A route's keys that are set; what is absent matches everything."""
+    entry = {
+        Route.alias_of(field.name): written.plain(field.name, value)
+        for field in dataclasses.fields(route)
+        if (value := getattr(route, field.name)) not in (None, ()) and field.name != "respond"
+    }
+    if route.respond is not None:
+        entry["respond"] = dataclasses.asdict(route.respond)
+    return entry
+
+
+def _backend(backend: BackendSpec) -> dict[str, Any]:
+    return {
+        "address": backend.address,
+        "weight": backend.weight,
+        "max_connections": written.plain("max_connections", backend.max_connections),
+    }
+
+
+def _idle_options(policy: PolicySpec) -> set[str]:
+    """Options that the policy does not read, and that the file therefore may not have."""
+    idle = set() if policy.key is not None else {"key"}
+    return idle if policy.name in rules.CHOOSING else idle | {"choices"}
+
+
+def _unread_keys(check: HealthCheckSpec) -> set[str]:
+    return set() if check.kind == "http" else {"path", "expect"}
+
+
+def _keys(shape: type[Shape], part: Any, explain: bool, leave: set[str]) -> Iterator[str]:
+    """A line for each key of the shape, and the lines of what is nested in it."""
+    reasons = _reasons(shape)
+    for name in shape.model_fields:
+        if name in leave:
+            continue
+        value = getattr(part, name)
+        if dataclasses.is_dataclass(value):
+            yield f"{shape.alias_of(name)}:"
+            yield from _indented(1, _keys(shape_at(shape, (shape.alias_of(name),)), value, explain, leave=set()))
+            continue
+        text = written.flow(written.plain(name, value))
+        comment = ""
+        if explain and name in reasons:
+            default, why = reasons[name]
+            comment = f"  # default{'' if default == text else ' ' + default}: {why}"
+        yield f"{shape.alias_of(name)}: {text}{comment}"
+
+
+def _list(key: str, entries: list[dict[str, Any]], shape: type[Shape], explain: bool) -> Iterator[str]:
+    """A list with one entry a line; the reasons stand once, above it."""
+    yield f"{key}:"
+    if explain:
+        for name, (default, why) in _reasons(shape).items():
+            yield f"{_INDENT}# {shape.alias_of(name)}, default {default}: {why}"
+    for entry in entries:
+        yield f"{_INDENT}- {written.flow(entry)}"
+
+
+def _reasons(shape: type[Shape]) -> Mapping[str, tuple[str, str]]:
+    """Field -> (default as written, why) of the shape's spec."""
+    return {
+        field.name: (written.flow(written.plain(field.name, field.default)), field.metadata["why"])
+        for field in dataclasses.fields(shape.spec_type)
+        if "why" in field.metadata
+    }
+
+
+def _indented(depth: int, lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        yield _INDENT * depth + line

@@ -1,0 +1,126 @@
+"""The types of the configuration's keys: the reader of each, and the schema that tells an editor its form.
+
+Used by models.py alone. The words of the schemas are for completion while one types; `steelyard check` is
+stricter than they are.
+"""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema
+
+from steelyard.control import conditions, readers
+
+# A variable may stand wherever a quantity may.
+_OR_VARIABLE = r"|^.*\$\{.*$"
+_VARIABLE_SCHEMA: Final = {"type": "string", "pattern": r"^.*\$\{.*$"}
+_OFF_SCHEMA: Final = {"enum": ["off", False]}
+
+
+class Also:
+    """Lets the schema allow a shorter form beside the one of the type."""
+
+    def __init__(self, **schema: Any) -> None:
+        self.schema = schema
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [self.schema, handler(core)]}
+
+
+ALSO_ONE: Final = Also(type=["string", "integer"])
+ALSO_OFF: Final = Also(**_OFF_SCHEMA)
+
+
+def whole(lowest: int, highest: int | None = None) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Reader and schema of a whole number in these bounds."""
+    bounds = {"minimum": lowest} if highest is None else {"minimum": lowest, "maximum": highest}
+    schema = {"anyOf": [{"type": "integer", **bounds}, _VARIABLE_SCHEMA]}
+    return BeforeValidator(readers.integer(lowest, highest)), WithJsonSchema(schema)
+
+
+def choice(*names: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Reader and schema of one of a few words; what: the word for them in an error."""
+    return BeforeValidator(readers.one_of(names, what)), WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+def _text_schema(**more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **more})
+
+
+_DURATION_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)? *(ms|s|m|h)$" + _OR_VARIABLE,
+    "examples": ["250ms", "20s", "5m", "1h"],
+}
+_SIZE_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|kB|MB|GB)$" + _OR_VARIABLE,
+    "examples": ["1500B", "64KiB", "10MiB"],
+}
+_PERCENT_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)? *%$" + _OR_VARIABLE,
+    "examples": ["20%"],
+}
+_ADDRESS_SCHEMA: Final = {"type": "string", "examples": ["localhost:8000", "[::1]:8000", "http://10.0.0.1:8000"]}
+
+Duration = Annotated[float, BeforeValidator(readers.duration), WithJsonSchema(_DURATION_SCHEMA)]
+Timeout = Annotated[float, BeforeValidator(readers.positive_duration), WithJsonSchema(_DURATION_SCHEMA)]
+TimeoutOrOff = Annotated[
+    float | None,
+    BeforeValidator(readers.off_or(readers.positive_duration)),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, _OFF_SCHEMA]}),
+]
+Size = Annotated[int, BeforeValidator(readers.size), WithJsonSchema(_SIZE_SCHEMA)]
+SizeOrOff = Annotated[
+    int | None, BeforeValidator(readers.off_or(readers.size)), WithJsonSchema({"anyOf": [_SIZE_SCHEMA, _OFF_SCHEMA]})
+]
+HeadSize = Annotated[int, BeforeValidator(readers.bounded_size("1KiB", "1MiB")), WithJsonSchema(_SIZE_SCHEMA)]
+Percent = Annotated[float, BeforeValidator(readers.percent), WithJsonSchema(_PERCENT_SCHEMA)]
+PercentOrOff = Annotated[
+    float | None,
+    BeforeValidator(readers.off_or(readers.percent)),
+    WithJsonSchema({"anyOf": [_PERCENT_SCHEMA, _OFF_SCHEMA]}),
+]
+LimitOrOff = Annotated[
+    int | None,
+    BeforeValidator(readers.off_or(readers.integer(1, None))),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _OFF_SCHEMA, _VARIABLE_SCHEMA]}),
+]
+Flag = Annotated[bool, BeforeValidator(readers.flag), WithJsonSchema({"type": "boolean"})]
+Text = Annotated[str, BeforeValidator(readers.as_text), _text_schema()]
+LogPath = Annotated[
+    str | None,
+    BeforeValidator(readers.off_or(readers.line)),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _OFF_SCHEMA]}),
+]
+
+Bind = Annotated[
+    tuple[str, int], BeforeValidator(readers.bind), _text_schema(examples=["0.0.0.0:8080", ":8080", "[::]:8080"])
+]
+BackendAddress = Annotated[tuple[str, int], BeforeValidator(readers.backend_address), WithJsonSchema(_ADDRESS_SCHEMA)]
+Network = Annotated[str, BeforeValidator(readers.network), _text_schema(examples=["10.0.0.0/8"])]
+HostPattern = Annotated[
+    str, BeforeValidator(conditions.host_pattern), _text_schema(examples=["example.org", "*.example.org"])
+]
+CheckPath = Annotated[str, BeforeValidator(conditions.check_path), _text_schema(pattern="^/")]
+RoutePath = Annotated[str, BeforeValidator(conditions.route_path), _text_schema(pattern=r"^/[^*?#]*\*?$")]
+Method = Annotated[str, BeforeValidator(conditions.method), _text_schema(examples=["GET", "POST"])]
+Headers = Annotated[
+    tuple[tuple[str, str], ...],
+    BeforeValidator(conditions.headers),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "integer"]}, "minProperties": 1}),
+]
+MediaRange = Annotated[
+    str, BeforeValidator(conditions.media_range), _text_schema(examples=["image/*", "application/json"])
+]
+ContentType = Annotated[str, BeforeValidator(conditions.content_type), _text_schema(examples=["text/plain"])]
+Expect = Annotated[
+    tuple[int, int],
+    BeforeValidator(conditions.statuses),
+    WithJsonSchema({"type": ["string", "integer"], "examples": [200, "2xx", "200-299"]}),
+]
+RetryStatus = Annotated[int, BeforeValidator(conditions.retry_status), WithJsonSchema({"enum": [502, 503, 504]})]
+Key = Annotated[str, BeforeValidator(conditions.key), _text_schema(pattern="^(client_ip|path|header:.+)$")]
+PolicyName = Annotated[str, BeforeValidator(readers.policy), _text_schema()]
+PoolName = Annotated[str, BeforeValidator(readers.pool), _text_schema()]

@@ -1,0 +1,225 @@
+"""The shape of a configuration file: its keys, what each may hold, and the checks over several keys of one place.
+
+An attribute has the name of the field of core/spec.py that it fills; how that works is in shapes.py. Rules over
+several values are in rules.py.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from steelyard.control import fields, readers, rules
+from steelyard.control.fault import Fault
+from steelyard.control.shapes import Shape, optional, required, shorthand
+from steelyard.core import spec
+
+
+class ListenerTimeouts(Shape):
+    """How long a client may take."""
+
+    spec_type = spec.ListenerTimeouts
+    head_s: fields.Timeout = optional("head", "for a whole request head, from its first byte")
+    body_s: fields.Timeout = optional("body", "between two reads of a request body")
+    idle_s: fields.Timeout = optional("idle", "a kept connection without a request")
+    write_s: fields.Timeout = optional("write", "without the client reading one byte of its answer")
+
+
+class Respond(Shape):
+    """A fixed answer that the balancer gives itself."""
+
+    spec_type = spec.RespondSpec
+    status: Annotated[int, *fields.whole(200, 599)] = optional("status", "the answer's status")
+    body: fields.Text = optional("body", "the answer's body")
+    content_type: fields.ContentType = optional("content_type", "the body's content type")
+
+    @model_validator(mode="after")
+    def _has_no_body_where_none_may_be(self) -> Self:
+        if self.status in (204, 304) and self.body:
+            raise Fault(f"a {self.status} answer has no body", "take the body out, or use 200", self.body, ("body",))
+        return self
+
+
+class Route(Shape):
+    """A match on the request, and what to do with it; the first route that matches is taken."""
+
+    spec_type = spec.RouteSpec
+    path: fields.RoutePath = optional("path", "exact, or a prefix when it ends in '*'")
+    hosts: Annotated[tuple[fields.HostPattern, ...], BeforeValidator(readers.at_least_one), fields.ALSO_ONE] = optional(
+        "host", "any of these hosts; *.example.org matches what is under example.org"
+    )
+    methods: Annotated[tuple[fields.Method, ...], BeforeValidator(readers.at_least_one), fields.ALSO_ONE] = optional(
+        "methods", "any of these methods"
+    )
+    headers: fields.Headers = optional("headers", "all of these header fields; the value '*' takes any")
+    content_type: fields.MediaRange = optional("content_type", "type/subtype or type/*")
+    pool: fields.PoolName = optional("pool", "the pool that serves the request")
+    respond: Respond = optional("respond", "the balancer's own answer, in place of a pool")
+    max_body_bytes: fields.SizeOrOff = optional("max_body", "a larger request body is refused with 413")
+
+    @model_validator(mode="after")
+    def _goes_to_one_place(self) -> Self:
+        rules.exactly_one("pool", self.pool, "respond", self.respond)
+        return self
+
+
+class Listener(Shape):
+    """An address that is accepted on."""
+
+    spec_type = spec.ListenerSpec
+    bind: fields.Bind = required("bind", "host:port; [::]:port; :port is every IPv4 address", "0.0.0.0:8080")
+    protocol: Annotated[str, *fields.choice("http", what="protocol")] = optional("protocol", "what is spoken here")
+    routes: Annotated[tuple[Route, ...], AfterValidator(rules.none_is_hidden)] = optional(
+        "routes", "the first one that matches is taken"
+    )
+    pool: fields.PoolName = optional("pool", "one pool for all requests, in place of routes")
+    trusted_proxies: Annotated[tuple[fields.Network, ...], BeforeValidator(readers.one_or_many), fields.ALSO_ONE] = (
+        optional("trusted_proxies", "from these alone X-Forwarded-* is believed")
+    )
+    timeouts: ListenerTimeouts = optional("timeouts", "how long a client may take")
+    max_head_bytes: fields.HeadSize = optional("max_head", "a larger request head is refused with 431")
+    max_fields: Annotated[int, *fields.whole(1, 10_000)] = optional("max_fields", "header fields of a request")
+    underscores_in_headers: fields.Flag = optional("underscores_in_headers", "pass names with underscores on")
+    backlog: Annotated[int, *fields.whole(1, 65535)] = optional("backlog", "connections that wait to be accepted")
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        rules.exactly_one("routes", self.routes, "pool", self.pool)
+        return self
+
+    def named(self, name: str) -> spec.ListenerSpec:
+        """The checked listener."""
+        given = self.given()
+        given.pop("protocol", None)
+        host, port = given.pop("bind")
+        pool = given.pop("pool", None)
+        routes = given.pop("routes", (spec.RouteSpec(pool=pool),))
+        return spec.ListenerSpec(name=name, host=host, port=port, routes=routes, **given)
+
+
+class Policy(Shape):
+    """How a pool chooses."""
+
+    spec_type = spec.PolicySpec
+    name: fields.PolicyName = optional("name", "the policy")
+    key: fields.Key = optional("key", "what a hashing policy hashes: client_ip, path or header:NAME")
+    choices: Annotated[int, *fields.whole(2, 64)] = optional("choices", "how many backends power_of_two draws")
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_policy(self) -> Self:
+        rules.options_of_policy(self.spec().name, self.key, self.choices)
+        return self
+
+    def spec(self) -> spec.PolicySpec:
+        made = spec.PolicySpec(**self.given())
+        if made.name in rules.HASHING and made.key is None:
+            return spec.PolicySpec(**{**self.given(), "key": rules.DEFAULT_KEY})
+        return made
+
+
+class Backend(Shape):
+    """One server of a pool."""
+
+    spec_type = spec.BackendSpec
+    address: fields.BackendAddress = required("address", "host:port", "localhost:8000")
+    weight: Annotated[int, *fields.whole(0, 1000)] = optional("weight", "its share of the requests; 0 gets no new ones")
+    max_connections: fields.LimitOrOff = optional("max_connections", "requests in flight at once")
+
+    def spec(self) -> spec.BackendSpec:
+        given = self.given()
+        host, port = given.pop("address")
+        return spec.BackendSpec(host=host, port=port, **given)
+
+
+class HealthCheck(Shape):
+    """Active checks."""
+
+    spec_type = spec.HealthCheckSpec
+    kind: Annotated[str, *fields.choice("tcp", "http", what="kind of check")] = optional("kind", "a connect, or a GET")
+    path: fields.CheckPath = optional("path", "what an http check asks for")
+    expect: Annotated[tuple[fields.Expect, ...], BeforeValidator(readers.at_least_one), fields.ALSO_ONE] = optional(
+        "expect", "statuses of a healthy backend: 200, 2xx, 200-299, or a list of them"
+    )
+    interval_s: fields.Timeout = optional("interval", "from one check to the next")
+    timeout_s: fields.Timeout = optional("timeout", "a check that takes longer has failed")
+    rise: Annotated[int, *fields.whole(1, 1000)] = optional("rise", "good checks in a row that bring a backend up")
+    fall: Annotated[int, *fields.whole(1, 1000)] = optional("fall", "failed checks in a row that take it down")
+    jitter: fields.Percent = optional("jitter", "how far an interval may be off")
+    log: Annotated[str, *fields.choice("changes", "all", what="value")] = optional("log", "changes, or every check")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules.check_fits(self.spec(), frozenset(self.model_fields_set))
+        return self
+
+
+class Retry(Shape):
+    """What happens when a try fails."""
+
+    spec_type = spec.RetrySpec
+    tries: Annotated[int, *fields.whole(1, 100)] = optional("tries", "backends asked for one request, with the first")
+    same_backend: Annotated[int, *fields.whole(0, 100)] = optional("same_backend", "more tries at one before another")
+    delay_s: fields.Duration = optional("delay", "between two tries at the same backend")
+    on_status: Annotated[tuple[fields.RetryStatus, ...], BeforeValidator(readers.one_or_many), fields.ALSO_ONE] = (
+        optional("on_status", "answers that count as failures: of 502, 503, 504")
+    )
+    budget: fields.PercentOrOff = optional("budget", "retries, as a share of the requests")
+    budget_floor: Annotated[int, *fields.whole(0, 1_000_000)] = optional(
+        "budget_floor", "retries always allowed in 10 s"
+    )
+    mark_down: fields.Flag = optional("mark_down", "a backend whose tries are used up is down until a check is good")
+    hold_body_bytes: fields.Size = optional("hold_body", "how much of a request body is kept for another try")
+
+
+class PoolTimeouts(Shape):
+    """How long a backend may take."""
+
+    spec_type = spec.PoolTimeouts
+    connect_s: fields.Timeout = optional("connect", "until a connection is accepted")
+    response_s: fields.Timeout = optional("response", "between two reads of an answer")
+    total_s: fields.TimeoutOrOff = optional("total", "for a whole exchange, all tries included")
+    idle_s: fields.Timeout = optional("idle", "a kept connection without a request")
+    tunnel_s: fields.Timeout = optional("tunnel", "an upgraded connection without a byte either way")
+
+
+class Pool(Shape):
+    """A set of backends that can serve the same request, with one policy."""
+
+    spec_type = spec.PoolSpec
+    policy: Annotated[Policy, shorthand("name"), fields.Also(type="string")] = optional("policy", "how to choose")
+    backends: Annotated[
+        tuple[Annotated[Backend, shorthand("address"), fields.Also(type="string")], ...],
+        AfterValidator(rules.can_serve),
+    ] = required("backends", "host:port, or {address, weight, max_connections}", "[localhost:8000]")
+    health_check: Annotated[
+        HealthCheck | None, BeforeValidator(readers.off_or(lambda value: value)), fields.ALSO_OFF
+    ] = optional("health_check", "active checks")
+    retry: Retry = optional("retry", "what happens when a try fails")
+    timeouts: PoolTimeouts = optional("timeouts", "how long a backend may take")
+    max_idle: Annotated[int, *fields.whole(0, 100_000)] = optional("max_idle", "kept connections a backend")
+
+    @model_validator(mode="after")
+    def _can_come_up_again(self) -> Self:
+        rules.mark_down_has_a_check(self.retry, "health_check" in self.model_fields_set and self.health_check is None)
+        return self
+
+    def named(self, name: str) -> spec.PoolSpec:
+        """The checked pool."""
+        return spec.PoolSpec(name=name, **self.given())
+
+
+class File(Shape):
+    """A Steelyard configuration."""
+
+    spec_type = spec.Spec
+    listeners: Annotated[dict[str, Listener], AfterValidator(rules.has_some)] = required(
+        "listeners", "addresses that are accepted on, by name", "{web: {bind: 0.0.0.0:8080, pool: web}}"
+    )
+    pools: dict[str, Pool] = optional("pools", "sets of backends, by name")
+    access_log: fields.LogPath = optional("access_log", "a path, '-' for standard output, or off")
+    drain_timeout_s: fields.Duration = optional("drain_timeout", "what requests in flight get to finish at the end")
+
+    def spec(self) -> spec.Spec:
+        given = self.given()
+        listeners = tuple(listener.named(name) for name, listener in given.pop("listeners").items())
+        pools = tuple(pool.named(name) for name, pool in given.pop("pools", {}).items())
+        return spec.Spec(listeners=listeners, pools=pools, **given)

@@ -1,0 +1,74 @@
+"""What pydantic found wrong -> problems with file and line, key, value and mend.
+
+The first unknown-key or missing-key error that a reader sees must name the key as it is written in the file;
+pydantic's own locations have parts that are not written there (the key of a shorthand, the index of a single
+value), so a path is cut where the file ends.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from steelyard.control.fault import Fault, Faults
+from steelyard.control.lines import Page, Path
+from steelyard.control.nearest import did_you_mean
+from steelyard.control.shapes import Shape, shape_at
+
+_MAPPING = ("must be a mapping", "write its keys below it, indented")
+_LIST = ("must be a list", "write [one, two], or one a line after '- '")
+_WRONG_SHAPE = {"model_type": _MAPPING, "dict_type": _MAPPING, "tuple_type": _LIST}
+
+
+def note(page: Page, error: ValidationError, shape: type[Shape]) -> None:
+    """Add to the page what validating its data as `shape` found, except at places that are blamed already."""
+    already = set(page.blamed)
+    for found in error.errors(include_url=False):
+        for loc, fault in _faults(found, shape):
+            path = _written(page.data, loc)
+            if path not in already:
+                note_fault(page, fault, path, named=loc if found["type"] == "missing" else path)
+
+
+def note_fault(page: Page, fault: Fault, path: Path, named: Path | None = None) -> None:
+    """Add a fault of the value at path to the page; named: the key to name, when it is not there."""
+    shown = _value(page, path) if fault.value is None else fault.value
+    page.add(path if named is None else named, fault.message, shown or None, fault.mend)
+
+
+def _faults(found: Any, shape: type[Shape]) -> Iterator[tuple[Path, Fault]]:
+    """(location, fault) pairs of one of pydantic's errors."""
+    loc: Path = found["loc"]
+    if found["type"] == "extra_forbidden":
+        yield loc, Fault("unknown key", did_you_mean(str(loc[-1]), shape_at(shape, loc[:-1]).keys()), value="")
+    elif found["type"] == "missing":
+        yield loc, Fault("is missing", f"write {loc[-1]}: {shape_at(shape, loc[:-1]).example(str(loc[-1]))}", value="")
+    elif found["type"] == "value_error":
+        error = found["ctx"]["error"]
+        for fault in error.faults if isinstance(error, Faults) else [error]:
+            yield loc + fault.at, fault
+    else:
+        yield loc, Fault(*_WRONG_SHAPE[found["type"]])
+
+
+def _written(data: Any, loc: Path) -> Path:
+    """The longest beginning of loc that the file has."""
+    for depth, part in enumerate(loc):
+        known = data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()
+        if part not in known:
+            return loc[:depth]
+        data = data[part]
+    return loc
+
+
+def _value(page: Page, path: Path) -> str | None:
+    """The value at path as it was written; None for a whole mapping or list."""
+    data = page.data
+    for part in path:
+        data = data[part]
+    if data is None or isinstance(data, (dict, list)):
+        return None
+    text = str(data).lower() if isinstance(data, bool) else str(data)
+    shown = repr(text) if not text or text != text.strip() else text
+    place = page.places.get(path)
+    return shown if place is None or place.raw is None else f"{shown} from {place.raw}"

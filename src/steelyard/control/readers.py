@@ -1,0 +1,182 @@
+"""How each kind of value is read: from the text of a file, or from a Python value of an embedding program.
+
+A reader takes what was given, and returns it in plain units or raises a `Fault`. lines.py guesses at nothing,
+so a number, a switch and a word all come as text; Python's own ints and bools are taken for what they are.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from pydantic import ValidationInfo
+
+from steelyard.control import addresses, units
+from steelyard.control.fault import Fault
+from steelyard.control.nearest import did_you_mean
+
+TRUE: Final = frozenset({"true", "yes", "on"})
+FALSE: Final = frozenset({"false", "no", "off"})
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def as_text(value: Any) -> str:
+    """One value as it would be written; a mapping or a list is a fault."""
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise Fault("has half a character, which nothing can send", "write the whole character", value=ascii(value))
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    raise Fault("has no value" if value is None else f"must be one value, not a {_shape(value)}")
+
+
+def _shape(value: Any) -> str:
+    return "mapping" if isinstance(value, dict) else "list" if isinstance(value, list) else type(value).__name__
+
+
+def is_off(value: Any) -> bool:
+    """Whether the value switches something off: `off` (or `no`, `false`), or None in a Python mapping."""
+    return value is None or value is False or (isinstance(value, str) and value.lower() in FALSE)
+
+
+def off_or(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A reader that takes `off` for None besides what `read` takes."""
+    return lambda value: None if is_off(value) else read(value)
+
+
+def one_or_many(value: Any) -> Any:
+    """A list as it is, anything else as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def at_least_one(value: Any) -> Any:
+    """As `one_or_many`, for conditions: one that nothing meets is not what is meant."""
+    if value == []:
+        raise Fault("is empty", "take the key out, or write what it is to hold", value="")
+    return one_or_many(value)
+
+
+def positive_duration(value: Any) -> float:
+    """Seconds, more than none."""
+    seconds = units.parse_duration(as_text(value))
+    if seconds <= 0:
+        raise Fault("must be longer than nothing", "a time that hardly ever ends is written 24h")
+    return seconds
+
+
+def duration(value: Any) -> float:
+    """Seconds."""
+    return units.parse_duration(as_text(value))
+
+
+def size(value: Any) -> int:
+    """Bytes."""
+    return units.parse_size(as_text(value))
+
+
+def bounded_size(lowest: str, highest: str) -> Callable[[Any], int]:
+    """Reads bytes, from the lowest to the highest size that is written here."""
+
+    def read(value: Any) -> int:
+        size = units.parse_size(as_text(value))
+        if not units.parse_size(lowest) <= size <= units.parse_size(highest):
+            raise Fault("is out of range", f"use {lowest} to {highest}")
+        return size
+
+    return read
+
+
+def percent(value: Any) -> float:
+    """A share, 1.0 at most."""
+    share = units.parse_percent(as_text(value))
+    if share > 1:
+        raise Fault("is more than all", "use 0% to 100%")
+    return share
+
+
+def integer(lowest: int, highest: int | None) -> Callable[[Any], int]:
+    """Reads a whole number in these bounds."""
+    limits = f"{lowest} or more" if highest is None else f"{lowest} to {highest}"
+
+    def read(value: Any) -> int:
+        text = as_text(value)
+        if not _INTEGER.fullmatch(text):
+            raise Fault("is not a whole number", f"use {limits}")
+        number = int(text)
+        if number < lowest or (highest is not None and number > highest):
+            raise Fault("is out of range", f"use {limits}")
+        return number
+
+    return read
+
+
+def flag(value: Any) -> bool:
+    """A switch."""
+    text = as_text(value).lower()
+    if text not in TRUE | FALSE:
+        raise Fault("is neither true nor false", "write true or false")
+    return text in TRUE
+
+
+def one_of(names: Collection[str], what: str) -> Callable[[Any], str]:
+    """Reads one of a few words."""
+
+    def read(value: Any) -> str:
+        text = as_text(value)
+        if text not in names:
+            raise Fault(f"unknown {what}", did_you_mean(text, names))
+        return text
+
+    return read
+
+
+def line(value: Any) -> str:
+    """Text that goes into a head or a log: one line of it."""
+    text = as_text(value)
+    if _CONTROL.search(text):
+        raise Fault("has a control character", "take it out", value=repr(text))
+    if not text.strip():
+        raise Fault("is empty", "write one, or take the key out")
+    if text != text.strip():
+        raise Fault("has spaces around it", "take them out")
+    return text
+
+
+def bind(value: Any) -> tuple[str, int]:
+    """(host, port) to accept on."""
+    return addresses.parse_bind(as_text(value))
+
+
+def backend_address(value: Any) -> tuple[str, int]:
+    """(host, port) of a server."""
+    return addresses.parse_backend(as_text(value))
+
+
+def network(value: Any) -> str:
+    """An IP address or network."""
+    return addresses.parse_network(as_text(value))
+
+
+def policy(value: Any, info: ValidationInfo) -> str:
+    """A registered policy's name."""
+    return one_of(_known(info, "policies"), "policy")(value)
+
+
+def pool(value: Any, info: ValidationInfo) -> str:
+    """The name of a pool of the file."""
+    names = _known(info, "pools")
+    if not names:
+        raise Fault("unknown pool", "add it under pools")
+    return one_of(names, "pool")(value)
+
+
+def _known(info: ValidationInfo, kind: str) -> Collection[str]:
+    """The names that config.py found in the file, or in the register, before the models read it."""
+    assert info.context is not None
+    names: Collection[str] = info.context[kind]
+    return names

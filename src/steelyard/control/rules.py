@@ -1,0 +1,177 @@
+"""Checks over several values: that routes can be reached, backends can serve, and options belong together.
+
+Each takes values that are right by themselves, raises `Fault` or `Faults` and returns what it was given, so
+that models.py can hang it on the key that holds the values.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from steelyard.control import units
+from steelyard.control.addresses import format_address, parse_bind
+from steelyard.control.fault import Fault, Faults
+from steelyard.core.spec import HealthCheckSpec
+
+if TYPE_CHECKING:
+    from steelyard.control.models import Backend, Retry, Route
+
+HASHING: Final = frozenset({"hash"})
+CHOOSING: Final = frozenset({"power_of_two"})
+# What a hashing policy hashes when nothing is said (core/spec.py gives the reason).
+DEFAULT_KEY: Final = "client_ip"
+
+# Names go into log lines and metrics as they are.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+T = TypeVar("T")
+
+
+def exactly_one(one: str, value: object, other: str, other_value: object) -> None:
+    """Of two keys that exclude each other one must be given."""
+    if value is None and other_value is None:
+        raise Fault(f"has neither {one} nor {other}", f"add {one}: or {other}:")
+    if value is not None and other_value is not None:
+        raise Fault(f"has both {one} and {other}", "keep one of the two")
+
+
+def has_some(listeners: dict[str, T]) -> dict[str, T]:
+    """There is a listener."""
+    if not listeners:
+        raise Fault("has no listener", "write web: {bind: 0.0.0.0:8080, pool: NAME}")
+    return listeners
+
+
+def between_parts(data: Any) -> list[Fault]:
+    """Faults between listeners and pools: looked for in the file's own data, since none of the parts need be right."""
+    parts = {kind: data.get(kind) for kind in ("listeners", "pools")} if isinstance(data, dict) else {}
+    faults = [
+        Fault("is not a name", "use letters, digits, '-', '_' and '.'", repr(name), (kind, name))
+        for kind, named in parts.items()
+        for name in (named if isinstance(named, dict) else ())
+        if not _NAME.fullmatch(name)
+    ]
+    first: dict[tuple[str, int], str] = {}
+    for name, listener in (parts.get("listeners") or {}).items() if isinstance(parts.get("listeners"), dict) else ():
+        bind = _bind_of(listener)
+        if bind is None:
+            continue
+        if bind in first:
+            message = f"is the address of listener {first[bind]} too"
+            faults.append(Fault(message, "give each its own port", at=("listeners", name, "bind")))
+        first.setdefault(bind, name)
+    return faults
+
+
+def _bind_of(listener: Any) -> tuple[str, int] | None:
+    """Where a listener is to be; None when that cannot be said, or when any free port will do."""
+    written = listener.get("bind") if isinstance(listener, dict) else None
+    if not isinstance(written, str):
+        return None
+    try:
+        bind = parse_bind(written)
+    except Fault:
+        return None
+    return bind if bind[1] else None
+
+
+def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
+    """There are backends, none is there twice, and one at least may be chosen."""
+    if not backends:
+        raise Fault("has no backend", "write [localhost:8000]")
+    first: dict[tuple[str, int], int] = {}
+    faults: list[Fault] = []
+    for index, backend in enumerate(backends):
+        if backend.address in first:
+            message = f"{format_address(*backend.address)} is the same as backends[{first[backend.address]}]"
+            faults.append(Fault(message, "a larger share is given with weight", at=(index,)))
+        first.setdefault(backend.address, index)
+    if all(backend.weight == 0 for backend in backends):
+        faults.append(Fault("every backend has weight 0, so none gets a request", "give one of them weight 1"))
+    if faults:
+        raise Faults(faults)
+    return backends
+
+
+def none_is_hidden(routes: "tuple[Route, ...]") -> "tuple[Route, ...]":
+    """Every route is the first to match some request."""
+    if not routes:
+        raise Fault("has no route", "write - pool: NAME")
+    faults: list[Fault] = []
+    for index, route in enumerate(routes):
+        hiding = next((earlier for earlier in range(index) if _covers(routes[earlier], route)), None)
+        if hiding is not None:
+            message = f"is never reached: routes[{hiding}] takes every request that this one would"
+            faults.append(Fault(message, f"put it before routes[{hiding}], or take it out", at=(index,)))
+    if faults:
+        raise Faults(faults)
+    return routes
+
+
+def _covers(wide: "Route", narrow: "Route") -> bool:
+    """Whether wide takes every request that narrow takes: each of its conditions follows from one of narrow's."""
+    return (
+        _path_covers(wide.path, narrow.path)
+        and (not wide.hosts or all(any(_host_covers(w, n) for w in wide.hosts) for n in narrow.hosts or ("",)))
+        and (not wide.methods or (bool(narrow.methods) and set(narrow.methods) <= set(wide.methods)))
+        and all(_header_covers(pair, narrow.headers or ()) for pair in wide.headers or ())
+        and _type_covers(wide.content_type, narrow.content_type)
+    )
+
+
+def _path_covers(wide: str | None, narrow: str | None) -> bool:
+    if wide is None or wide == "/*":
+        return True
+    if narrow is None:
+        return False
+    return narrow == wide or (wide.endswith("*") and narrow.startswith(wide[:-1]))
+
+
+def _host_covers(wide: str, narrow: str) -> bool:
+    return wide == narrow or (wide.startswith("*.") and narrow.endswith(wide[1:]))
+
+
+def _header_covers(wide: tuple[str, str], narrow: tuple[tuple[str, str], ...]) -> bool:
+    return any(name == wide[0] and wide[1] in ("*", value) for name, value in narrow)
+
+
+def _type_covers(wide: str | None, narrow: str | None) -> bool:
+    if wide is None or wide == narrow:
+        return True
+    return narrow is not None and wide.endswith("/*") and narrow.startswith(wide[:-1])
+
+
+def options_of_policy(name: str, key: str | None, choices: int | None) -> None:
+    """`key` and `choices` stand only with policies that read them."""
+    faults: list[Fault] = []
+    if key is not None and name not in HASHING:
+        mend = f"take it out, or use policy {_either(HASHING)}"
+        faults.append(Fault(f"is not read by policy {name}", mend, at=("key",)))
+    if choices is not None and name not in CHOOSING:
+        mend = f"take it out, or use policy {_either(CHOOSING)}"
+        faults.append(Fault(f"is not read by policy {name}", mend, at=("choices",)))
+    if faults:
+        raise Faults(faults)
+
+
+def _either(names: frozenset[str]) -> str:
+    return " or ".join(sorted(names))
+
+
+def check_fits(check: HealthCheckSpec, given: frozenset[str]) -> None:
+    """A check ends before the next one begins, and what it is told is read by its kind."""
+    unread = [key for key in ("path", "expect") if key in given and check.kind != "http"]
+    faults = [Fault(f"is not read by a check of kind {check.kind}", "add kind: http", at=(key,)) for key in unread]
+    if check.timeout_s > check.interval_s:
+        timeout, interval = units.format_duration(check.timeout_s), units.format_duration(check.interval_s)
+        blamed = "timeout" if "timeout_s" in given else "interval"
+        message = f"a check may take {timeout} but the next one comes after {interval}"
+        faults.append(Fault(message, f"use a timeout of at most {interval}", at=(blamed,)))
+    if faults:
+        raise Faults(faults)
+
+
+def mark_down_has_a_check(retry: "Retry | None", unchecked: bool) -> None:
+    """Only a check brings a backend up again that was marked down."""
+    if retry is not None and retry.mark_down and unchecked:
+        message = "a backend that is marked down is brought up by a check, and there is none"
+        raise Fault(message, "take out health_check: off, or mark_down", at=("retry", "mark_down"))

@@ -1,0 +1,260 @@
+"""What `check` prints is the whole configuration, loads again to the same spec, and can say why each default is so."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard.control import config, effective
+from steelyard.core import spec
+from steelyard.core.policy import names
+from tests.control.said import load
+from tests.control.test_models import ALL_KEYS
+
+SMALL = load("""
+    listeners:
+      web:
+        bind: "[::]:80"
+        routes:
+          - {path: /up, respond: {}}
+          - {host: "*.a.org", pool: app, max_body: 1MiB}
+          - {pool: bare}
+    pools:
+      app: {policy: hash, backends: ["[::1]:1", {address: b:2, weight: 0, max_connections: 3}]}
+      bare: {backends: [a:1], health_check: off, retry: {budget: off}, timeouts: {total: 90s}}
+    access_log: "-"
+""")
+
+POOL_DEFAULTS = """\
+    retry:
+      tries: 3
+      same_backend: 0
+      delay: 10ms
+      on_status: []
+      budget: 20%
+      budget_floor: 3
+      mark_down: false
+      hold_body: 64KiB
+    timeouts:
+      connect: 3s
+      response: 1m
+      total: off
+      idle: 30s
+      tunnel: 1h
+    max_idle: 256
+"""
+
+EXPECTED = f"""\
+listeners:
+  web:
+    bind: "[::]:80"
+    protocol: http
+    routes:
+      - {{path: /up, respond: {{status: 200, body: "", content_type: text/plain}}}}
+      - {{host: ["*.a.org"], pool: app, max_body: 1MiB}}
+      - {{pool: bare}}
+    trusted_proxies: []
+    timeouts:
+      head: 15s
+      body: 1m
+      idle: 75s
+      write: 1m
+    max_head: 32KiB
+    max_fields: 100
+    underscores_in_headers: false
+    backlog: 4096
+pools:
+  app:
+    policy:
+      name: hash
+      key: client_ip
+    backends:
+      - {{address: "[::1]:1", weight: 1, max_connections: off}}
+      - {{address: b:2, weight: 0, max_connections: 3}}
+    health_check:
+      kind: tcp
+      interval: 2s
+      timeout: 1s
+      rise: 2
+      fall: 3
+      jitter: 10%
+      log: changes
+{POOL_DEFAULTS}\
+  bare:
+    policy:
+      name: round_robin
+    backends:
+      - {{address: a:1, weight: 1, max_connections: off}}
+    health_check: off
+{POOL_DEFAULTS.replace("20%", "off").replace("total: off", "total: 90s")}\
+access_log: "-"
+drain_timeout: 30s
+"""
+
+
+def test_everything_is_printed_in_the_form_of_the_file() -> None:
+    assert EXPECTED == effective.effective(SMALL)
+
+
+def test_a_balancer_without_pools_has_no_empty_key() -> None:
+    made = load("listeners: {web: {bind: ':0', routes: [{respond: {}}]}}")
+    assert "pools" not in effective.effective(made)
+    assert made == config.loads(effective.effective(made))
+
+
+def test_every_default_is_explained() -> None:
+    text = effective.explained(SMALL)
+    assert "    max_head: 32KiB  # default: nginx 4 x 8 KiB, HAProxy 16 KiB, Envoy 60 KiB\n" in text
+    assert "      total: 90s  # default off: downloads and streams may last\n" in text
+    assert "      # weight, default 1: all backends alike; 0 gets no new request\n" in text
+    assert "      # max_body, default off: the applications behind know best; set it where they do not\n" in text
+    assert "      name: hash  # default round_robin: what nginx and Envoy do; everyone can predict it\n" in text
+    assert "      key: client_ip  # default: client_ip where a hashing policy is named without a key\n" in text
+
+
+def test_explaining_changes_nothing() -> None:
+    for made in (SMALL, load(ALL_KEYS)):
+        assert made == config.loads(effective.explained(made), environ={})
+        without_comments = [
+            line.partition("  # ")[0]
+            for line in effective.explained(made).splitlines()
+            if not line.lstrip().startswith("#")
+        ]
+        assert effective.effective(made).splitlines() == without_comments
+
+
+WORDS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,8}", fullmatch=True)
+HOSTS = st.ip_addresses().map(str) | st.from_regex(r"[a-z][a-z0-9-]{0,5}[a-z]", fullmatch=True)
+SECONDS = st.floats(min_value=0.001, max_value=1e6) | st.integers(1, 10**5).map(float)
+COUNTS = st.integers(1, 100)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+LINES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10).filter(
+    lambda text: text == text.strip() and text.lower() not in ("off", "no", "false")
+)
+TOKENS = st.from_regex(r"[!#$%&'*+.^_`|~0-9a-z-]{1,8}", fullmatch=True)
+NORMAL_PATHS = st.lists(st.from_regex(r"[a-z0-9_:,@ $]{0,3}[a-z]", fullmatch=True), max_size=3).map(
+    lambda segments: "/" + "/".join(segments)
+)
+ENDS = st.sampled_from(["", "*"])
+
+
+def some(items: st.SearchStrategy[Any], least: int = 0) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, min_size=least, max_size=3).map(tuple)
+
+
+@st.composite
+def routes(draw: st.DrawFn, index: int, pools: list[str]) -> spec.RouteSpec:
+    """A route that no other one hides: each asks for a path of its own."""
+    pool = draw(st.sampled_from([*pools, None]))
+    status = draw(st.integers(200, 599))
+    body = "" if status in (204, 304) else draw(TEXTS)
+    return spec.RouteSpec(
+        path=f"/{index}{draw(NORMAL_PATHS)}{draw(ENDS)}",
+        hosts=draw(some(HOSTS.map(lambda host: f"[{host}]" if ":" in host else host) | st.just("*.a.org"))),
+        methods=draw(some(st.sampled_from(["GET", "M-SEARCH"]))),
+        headers=tuple(draw(st.dictionaries(TOKENS, LINES, max_size=3)).items()),
+        content_type=draw(st.sampled_from([None, "image/*", "application/problem+json"])),
+        pool=pool,
+        respond=None if pool is not None else spec.RespondSpec(status, body, draw(st.sampled_from(["text/html; a=b"]))),
+        max_body_bytes=draw(st.none() | st.integers(0, 2**40)),
+    )
+
+
+@st.composite
+def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.ListenerSpec:
+    return spec.ListenerSpec(
+        name=name,
+        host=draw(HOSTS),
+        port=draw(st.sampled_from([0, 1000 + index])),
+        routes=tuple(draw(routes(number, pools)) for number in range(draw(st.integers(1, 3)))),
+        trusted_proxies=draw(some(st.sampled_from(["10.0.0.0/8", "::1", "fd00::/8"]))),
+        timeouts=draw(st.builds(spec.ListenerTimeouts, SECONDS, SECONDS, SECONDS, SECONDS)),
+        max_head_bytes=draw(st.integers(1024, 1024**2)),
+        max_fields=draw(COUNTS),
+        underscores_in_headers=draw(st.booleans()),
+        backlog=draw(COUNTS),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> spec.PolicySpec:
+    name = draw(st.sampled_from(names()))
+    if name == "hash":
+        return spec.PolicySpec(name, key=draw(st.sampled_from(["client_ip", "path", "header:x-user"])))
+    return spec.PolicySpec(name, choices=draw(st.integers(2, 64))) if name == "power_of_two" else spec.PolicySpec(name)
+
+
+@st.composite
+def checks(draw: st.DrawFn) -> spec.HealthCheckSpec:
+    timeout_s, more_s = draw(SECONDS), draw(SECONDS)
+    statuses = st.tuples(st.integers(100, 599), st.integers(100, 599)).map(lambda pair: (min(pair), max(pair)))
+    http: dict[str, Any] = {
+        "kind": "http",
+        "path": draw(NORMAL_PATHS).replace(" ", "%20") + "?a=$b",
+        "expect": draw(some(statuses, least=1)),
+    }
+    return spec.HealthCheckSpec(
+        interval_s=timeout_s + more_s,
+        timeout_s=timeout_s,
+        rise=draw(COUNTS),
+        fall=draw(COUNTS),
+        jitter=draw(st.floats(0, 1)),
+        log=draw(st.sampled_from(["changes", "all"])),
+        **(http if draw(st.booleans()) else {}),
+    )
+
+
+@st.composite
+def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
+    check = draw(st.none() | checks())
+    seconds_or_off = st.none() | SECONDS
+    weights = st.integers(1, 1000)
+    backends = st.lists(
+        st.builds(spec.BackendSpec, HOSTS, st.integers(1, 65535), weights, st.none() | COUNTS),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda backend: (backend.host, backend.port),
+    )
+    return spec.PoolSpec(
+        name=name,
+        backends=tuple(draw(backends)),
+        policy=draw(policies()),
+        health_check=check,
+        retry=spec.RetrySpec(
+            tries=draw(COUNTS),
+            same_backend=draw(COUNTS),
+            delay_s=draw(SECONDS | st.just(0.0)),
+            on_status=draw(some(st.sampled_from([502, 503, 504]))),
+            budget=draw(st.none() | st.floats(0, 1)),
+            budget_floor=draw(COUNTS),
+            mark_down=check is not None and draw(st.booleans()),
+            hold_body_bytes=draw(st.integers(0, 2**40)),
+        ),
+        timeouts=draw(st.builds(spec.PoolTimeouts, SECONDS, SECONDS, seconds_or_off, SECONDS, SECONDS)),
+        max_idle=draw(COUNTS),
+    )
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> spec.Spec:
+    of_pools = draw(st.lists(WORDS, max_size=2, unique=True))
+    of_listeners = draw(st.lists(WORDS, min_size=1, max_size=2, unique=True))
+    return spec.Spec(
+        listeners=tuple(draw(listeners(index, name, of_pools)) for index, name in enumerate(of_listeners)),
+        pools=tuple(draw(pools(name)) for name in of_pools),
+        access_log=draw(st.none() | LINES),
+        drain_timeout_s=draw(SECONDS | st.just(0.0)),
+    )
+
+
+@given(specs())
+def test_what_is_printed_loads_again_to_an_equal_spec(made: spec.Spec) -> None:
+    assert made == config.loads(effective.effective(made), environ={})
+    assert made == config.loads(effective.explained(made), environ={})
+
+
+@pytest.mark.parametrize("name", ["12", "null", "on"])
+def test_a_name_that_yaml_would_misread_is_quoted(name: str) -> None:
+    made = load(f"listeners: {{'{name}': {{bind: ':0', pool: p}}}}\npools: {{p: {{backends: [a:1]}}}}")
+    assert f'  "{name}":\n' in effective.effective(made)

@@ -1,0 +1,316 @@
+"""Every key of the file fills its field of the spec, and what is not written keeps the spec's own default."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from steelyard.control import models
+from steelyard.control.shapes import Shape
+from steelyard.core import spec
+from tests.control.said import listener, load, pool, problems, route
+
+ALL_KEYS = """
+    listeners:
+      web:
+        bind: "[::1]:8443"
+        protocol: http
+        routes:
+          - path: /health
+            respond: {status: 201, body: "yes", content_type: text/html}
+          - path: /api/*
+            host: [Example.org, "*.example.org"]
+            methods: [get, POST]
+            headers: {X-Debug: "*", X-Tier: 2}
+            content_type: image/*
+            max_body: 10MiB
+            pool: api
+          - pool: api
+        trusted_proxies: [10.0.0.0/8, "::1"]
+        timeouts: {head: 1s, body: 2s, idle: 3s, write: 4s}
+        max_head: 64KiB
+        max_fields: 50
+        underscores_in_headers: yes
+        backlog: 100
+    pools:
+      api:
+        policy: {name: hash, key: header:X-User}
+        backends:
+          - localhost:8000
+          - {address: "[::1]:8001", weight: 3, max_connections: 200}
+        health_check: {kind: http, path: /up, expect: [200, 3xx], interval: 9s, timeout: 8s,
+                       rise: 7, fall: 6, jitter: 5%, log: all}
+        retry: {tries: 1, same_backend: 2, delay: 3ms, on_status: [502, 504], budget: 4%,
+                budget_floor: 5, mark_down: on, hold_body: 6B}
+        timeouts: {connect: 1s, response: 2s, total: 3s, idle: 4s, tunnel: 5s}
+        max_idle: 10
+    access_log: /var/log/a.log
+    drain_timeout: 5m
+"""
+
+
+def test_every_key_fills_its_field() -> None:
+    routes = (
+        spec.RouteSpec(path="/health", respond=spec.RespondSpec(201, "yes", "text/html")),
+        spec.RouteSpec(
+            path="/api/*",
+            hosts=("example.org", "*.example.org"),
+            methods=("GET", "POST"),
+            headers=(("x-debug", "*"), ("x-tier", "2")),
+            content_type="image/*",
+            pool="api",
+            max_body_bytes=10 * 1024**2,
+        ),
+        spec.RouteSpec(pool="api"),
+    )
+    web = spec.ListenerSpec(
+        "web", "::1", 8443, routes, ("10.0.0.0/8", "::1"), spec.ListenerTimeouts(1, 2, 3, 4), 65536, 50, True, 100
+    )
+    api = spec.PoolSpec(
+        "api",
+        (spec.BackendSpec("localhost", 8000), spec.BackendSpec("::1", 8001, 3, 200)),
+        spec.PolicySpec("hash", "header:x-user"),
+        spec.HealthCheckSpec("http", "/up", ((200, 200), (300, 399)), 9.0, 8.0, 7, 6, 0.05, "all"),
+        spec.RetrySpec(1, 2, 0.003, (502, 504), 0.04, 5, True, 6),
+        spec.PoolTimeouts(1, 2, 3, 4, 5),
+        10,
+    )
+    assert spec.Spec((web,), (api,), "/var/log/a.log", 300.0) == load(ALL_KEYS)
+
+
+def test_what_is_not_written_keeps_the_default_of_the_spec() -> None:
+    web = spec.ListenerSpec("web", "0.0.0.0", 8080, (spec.RouteSpec(pool="app"),))
+    app = spec.PoolSpec("app", (spec.BackendSpec("a", 1),))
+    assert spec.Spec((web,), (app,)) == load(listener(""))
+
+
+def fields_of(shape: type[Shape]) -> set[str]:
+    return {field.name for field in dataclasses.fields(shape.spec_type)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "own", "made"),
+    [
+        (models.ListenerTimeouts, set(), set()),
+        (models.Respond, set(), set()),
+        (models.Route, set(), set()),
+        (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port"}),
+        (models.Policy, set(), set()),
+        (models.Backend, {"address"}, {"host", "port"}),
+        (models.HealthCheck, set(), set()),
+        (models.Retry, set(), set()),
+        (models.PoolTimeouts, set(), set()),
+        (models.Pool, set(), {"name"}),
+        (models.File, set(), set()),
+    ],
+)
+def test_every_field_of_the_spec_has_a_key(shape: type[Shape], own: set[str], made: set[str]) -> None:
+    """A field that is added to core/spec.py must get its key here (or be named as one that is made of others)."""
+    assert fields_of(shape) - made == set(shape.model_fields) - own
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ({"policy": spec.PolicySpec("least_connections")}, "policy: least_connections"),
+        ({"policy": spec.PolicySpec("hash", "client_ip")}, "policy: hash"),
+        ({"policy": spec.PolicySpec("hash", "path")}, "policy: {name: hash, key: path}"),
+        ({"policy": spec.PolicySpec("power_of_two", choices=3)}, "policy: {name: power_of_two, choices: 3}"),
+        ({"health_check": None}, "health_check: off"),
+        ({"retry": spec.RetrySpec(budget=None)}, "retry: {budget: off}"),
+        ({"retry": spec.RetrySpec(on_status=(503,))}, "retry: {on_status: 503}"),
+        ({"retry": spec.RetrySpec(delay_s=0.0, same_backend=3)}, "retry: {delay: 0s, same_backend: 3}"),
+        ({"retry": spec.RetrySpec(mark_down=True)}, "retry: {mark_down: true}"),
+        ({"timeouts": spec.PoolTimeouts(total_s=None)}, "timeouts: {total: off}"),
+        (
+            {"health_check": spec.HealthCheckSpec("http", expect=((200, 299),))},
+            "health_check: {kind: http, expect: 2xx}",
+        ),
+    ],
+)
+def test_a_pool_can_be_written_in_short_forms(field: dict[str, Any], text: str) -> None:
+    expected = spec.PoolSpec("app", (spec.BackendSpec("a", 1),), **field)
+    assert expected == load(pool(text)).pools[0]
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ({"hosts": ("a.org",)}, "host: a.org"),
+        ({"methods": ("GET",)}, "methods: GET"),
+        ({"max_body_bytes": None}, "max_body: off"),
+    ],
+)
+def test_a_route_can_be_written_in_short_forms(field: dict[str, Any], text: str) -> None:
+    assert (spec.RouteSpec(pool="app", **field),) == load(route(text)).listeners[0].routes
+
+
+def test_a_listener_may_only_give_fixed_answers() -> None:
+    made = load("listeners: {web: {bind: ':0', routes: [{respond: {status: 204}}]}}")
+    assert ((), 204) == (made.pools, made.listeners[0].routes[0].respond.status)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ("a.yaml:5: listeners.web.protocol: unknown protocol (got tcp); known: http", listener("protocol: tcp")),
+        ("a.yaml:5: listeners.web.max_fields: is out of range (got 0); use 1 to 10000", listener("max_fields: 0")),
+        ("a.yaml:5: listeners.web.backlog: is out of range (got 0); use 1 to 65535", listener("backlog: 0")),
+        ("a.yaml:5: listeners.web.max_head: is out of range (got 2MiB); use 1KiB to 1MiB", listener("max_head: 2MiB")),
+        (
+            "a.yaml:5: listeners.web.timeouts.idle: has no unit (got 75); write 75s",
+            listener("timeouts: {idle: 75}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.underscores_in_headers: is neither true nor false (got maybe); "
+            "write true or false",
+            listener("underscores_in_headers: maybe"),
+        ),
+        (
+            "a.yaml:5: listeners.web.trusted_proxies[1]: is not an IP address or network (got x); "
+            "write 10.0.0.1 or 10.0.0.0/8",
+            listener("trusted_proxies: [10.0.0.1, x]"),
+        ),
+        ("a.yaml:2: listeners.web: has both routes and pool; keep one of the two", listener("routes: [{pool: app}]")),
+        ("a.yaml:5: listeners.web.routes: has no route; write - pool: NAME", listener("routes: []")),
+        (
+            "a.yaml:5: listeners.web.routes[0].host: is empty; take the key out, or write what it is to hold",
+            route("host: []"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].headers.a b: is not a header's name (got 'a b'); "
+            "use letters, digits and '-'",
+            route("headers: {a b: 1}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].respond.status: is out of range (got 100); use 200 to 599",
+            route("path: /a, respond: {status: 100}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0]: has both pool and respond; keep one of the two",
+            route("path: /a, respond: {}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].respond.body: a 304 answer has no body (got x); "
+            "take the body out, or use 200",
+            route("respond: {status: 304, body: x}"),
+        ),
+        ("a.yaml:5: pools.app.policy: unknown policy (got rando); did you mean random?", pool("policy: rando")),
+        (
+            "a.yaml:6: pools.app.policy.name: unknown policy (got hasch); did you mean hash?",
+            pool("policy:\n  name: hasch"),
+        ),
+        (
+            "a.yaml:5: pools.app.policy.key: is not read by policy round_robin (got path); "
+            "take it out, or use policy hash",
+            pool("policy: {key: path}"),
+        ),
+        (
+            "a.yaml:5: pools.app.policy.choices: is not read by policy random (got 2); "
+            "take it out, or use policy power_of_two",
+            pool("policy: {name: random, choices: 2}"),
+        ),
+        (
+            "a.yaml:5: pools.app.policy.choices: is out of range (got 1); use 2 to 64",
+            pool("policy: {name: power_of_two, choices: 1}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check: must be a mapping (got on); write its keys below it, indented",
+            pool("health_check: on"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.kind: unknown kind of check (got htttp); did you mean http?",
+            pool("health_check: {kind: htttp}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.path: is not read by a check of kind tcp (got /); add kind: http",
+            pool("health_check: {path: /}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.timeout: a check may take 3s but the next one comes after 2s (got 3s); "
+            "use a timeout of at most 2s",
+            pool("health_check: {timeout: 3s}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.interval: a check may take 1s but the next one comes after 500ms "
+            "(got 500ms); use a timeout of at most 500ms",
+            pool("health_check: {interval: 500ms}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.rise: is out of range (got 0); use 1 to 1000",
+            pool("health_check: {rise: 0}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.log: unknown value (got some); known: changes, all",
+            pool("health_check: {log: some}"),
+        ),
+        ("a.yaml:5: pools.app.retry.tries: is out of range (got 0); use 1 to 100", pool("retry: {tries: 0}")),
+        (
+            "a.yaml:5: pools.app.retry.on_status: is not a status that can be retried (got 500); use 502, 503 or 504",
+            pool("retry: {on_status: 500}"),
+        ),
+        ("a.yaml:5: pools.app.retry.budget: is not a percentage (got 20); write 20%", pool("retry: {budget: 20}")),
+        (
+            "a.yaml:6: pools.app.retry.mark_down: a backend that is marked down is brought up by a check, "
+            "and there is none (got true); take out health_check: off, or mark_down",
+            pool("health_check: off\nretry: {mark_down: true}"),
+        ),
+        (
+            "a.yaml:5: pools.app.timeouts.connect: must be longer than nothing (got 0s); "
+            "a time that hardly ever ends is written 24h",
+            pool("timeouts: {connect: 0s}"),
+        ),
+        (
+            "a.yaml:5: pools.app.timeouts.response: is not a duration (got off); write it as 250ms, 20s, 5m or 1h",
+            pool("timeouts: {response: off}"),
+        ),
+        (
+            "a.yaml:5: pools.app.timeouts: must be a mapping (got 3s); write its keys below it, indented",
+            pool("timeouts: 3s"),
+        ),
+        ("a.yaml:6: access_log: has spaces around it (got 'a '); take them out", pool("") + "access_log: 'a '\n"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_file_line_key_value_and_mend(expected: str, text: str) -> None:
+    assert [expected] == problems(text)
+
+
+BOUNDS: list[tuple[type[Shape], dict[str, Any], str, int, int]] = [
+    (models.Respond, {}, "status", 200, 599),
+    (models.Listener, {"bind": ":0", "pool": "p"}, "max_fields", 1, 10_000),
+    (models.Listener, {"bind": ":0", "pool": "p"}, "backlog", 1, 65535),
+    (models.Policy, {"name": "power_of_two"}, "choices", 2, 64),
+    (models.Backend, {"address": "a:1"}, "weight", 0, 1000),
+    (models.HealthCheck, {}, "rise", 1, 1000),
+    (models.HealthCheck, {}, "fall", 1, 1000),
+    (models.Retry, {}, "tries", 1, 100),
+    (models.Retry, {}, "same_backend", 0, 100),
+    (models.Retry, {}, "budget_floor", 0, 1_000_000),
+    (models.Pool, {"backends": ["a:1"]}, "max_idle", 0, 100_000),
+]
+
+
+@pytest.mark.parametrize(("shape", "other", "key", "lowest", "highest"), BOUNDS)
+def test_a_number_is_taken_up_to_its_bounds_and_no_further(
+    shape: type[Shape], other: dict[str, Any], key: str, lowest: int, highest: int
+) -> None:
+    known = {"policies": ("power_of_two",), "pools": ("p",)}
+    for number in (lowest, highest):
+        assert number == getattr(shape.model_validate({**other, key: number}, context=known), key)
+    for number in (lowest - 1, highest + 1):
+        with pytest.raises(ValidationError, match="is out of range"):
+            shape.model_validate({**other, key: number}, context=known)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_may_not_have_one(status: int) -> None:
+    assert status == models.Respond.model_validate({"status": status, "body": ""}).status
+    with pytest.raises(ValidationError, match=f"a {status} answer has no body"):
+        models.Respond.model_validate({"status": status, "body": "x"})
+
+
+def test_a_limit_of_connections_is_at_least_one() -> None:
+    assert 1 == models.Backend.model_validate({"address": "a:1", "max_connections": 1}).max_connections
+    with pytest.raises(ValidationError, match="is out of range"):
+        models.Backend.model_validate({"address": "a:1", "max_connections": 0})

@@ -1,0 +1,87 @@
+"""Values are read from texts and from Python values alike, and whoever wrote a wrong one is told what to write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from steelyard.control import readers
+from tests.control.said import fault
+
+Read = Callable[[Any], object]
+
+
+@pytest.mark.parametrize(
+    ("expected", "read", "value"),
+    [
+        ("1", readers.as_text, 1),
+        ("1.5", readers.as_text, 1.5),
+        ("true", readers.as_text, True),
+        ("false", readers.as_text, False),
+        (0.25, readers.positive_duration, "250ms"),
+        (0.0, readers.duration, "0s"),
+        (1024, readers.size, "1KiB"),
+        (1024, readers.bounded_size("1KiB", "1MiB"), "1KiB"),
+        (1024**2, readers.bounded_size("1KiB", "1MiB"), "1MiB"),
+        (1.0, readers.percent, "100%"),
+        (0, readers.integer(0, 5), "0"),
+        (5, readers.integer(0, 5), 5),
+        (99999, readers.integer(0, None), "99999"),
+        (-3, readers.integer(-5, None), "-3"),
+        (True, readers.flag, "on"),
+        (True, readers.flag, "Yes"),
+        (True, readers.flag, True),
+        (False, readers.flag, "off"),
+        (False, readers.flag, "FALSE"),
+        ("b", readers.one_of(("a", "b"), "word"), "b"),
+        (None, readers.off_or(readers.size), "off"),
+        (None, readers.off_or(readers.size), "No"),
+        (None, readers.off_or(readers.size), False),
+        (None, readers.off_or(readers.size), None),
+        (1, readers.off_or(readers.size), "1B"),
+        (["a"], readers.one_or_many, "a"),
+        (["a", "b"], readers.one_or_many, ["a", "b"]),
+        ([], readers.one_or_many, []),
+        (["a"], readers.at_least_one, "a"),
+        ("a\tb", readers.line, "a\tb"),
+        (("0.0.0.0", 80), readers.bind, ":80"),
+        (("a", 80), readers.backend_address, "a:80"),
+        ("10.0.0.0/8", readers.network, "10.0.0.0/8"),
+    ],
+)
+def test_a_right_value_is_read(expected: object, read: Read, value: object) -> None:
+    assert (expected, type(expected)) == (read(value), type(read(value)))
+
+
+@pytest.mark.parametrize(
+    ("expected", "read", "value"),
+    [
+        ("has no value", readers.as_text, None),
+        ("has half a character, which nothing can send; write the whole character", readers.as_text, "a\ud83d"),
+        ("must be one value, not a list", readers.as_text, ["a"]),
+        ("must be one value, not a mapping", readers.as_text, {"a": 1}),
+        ("must be one value, not a bytes", readers.as_text, b"a"),
+        ("must be longer than nothing; a time that hardly ever ends is written 24h", readers.positive_duration, "0s"),
+        ("has no unit; write 3s", readers.positive_duration, 3),
+        ("is out of range; use 1KiB to 1MiB", readers.bounded_size("1KiB", "1MiB"), "1023B"),
+        ("is out of range; use 1KiB to 1MiB", readers.bounded_size("1KiB", "1MiB"), "1048577B"),
+        ("is more than all; use 0% to 100%", readers.percent, "100.1%"),
+        ("is out of range; use 0 to 5", readers.integer(0, 5), "6"),
+        ("is out of range; use 0 to 5", readers.integer(0, 5), -1),
+        ("is out of range; use 1 or more", readers.integer(1, None), "0"),
+        ("is not a whole number; use 0 to 5", readers.integer(0, 5), "1.0"),
+        ("is not a whole number; use 0 to 5", readers.integer(0, 5), "01"),
+        ("is not a whole number; use 0 to 5", readers.integer(0, 5), "+1"),
+        ("is not a whole number; use 0 to 5", readers.integer(0, 5), "٣"),
+        ("is not a whole number; use 0 to 5", readers.integer(0, 5), True),
+        ("is not a whole number; use 1 or more", readers.integer(1, None), "1" * 19),
+        ("is neither true nor false; write true or false", readers.flag, "1"),
+        ("unknown word; did you mean apple?", readers.one_of(("apple", "b"), "word"), "aple"),
+        ("is empty; take the key out, or write what it is to hold", readers.at_least_one, []),
+        ("is empty; write one, or take the key out", readers.line, " "),
+        ("has spaces around it; take them out", readers.line, "a "),
+        ("has a control character; take it out", readers.line, "a\r\nb"),
+    ],
+)
+def test_a_wrong_value_says_what_to_write(expected: str, read: Read, value: object) -> None:
+    assert expected == fault(read, value)

@@ -1,0 +1,147 @@
+"""Values that are right by themselves must fit together."""
+
+import pytest
+
+from steelyard.control import rules
+from tests.control.said import load, problems
+
+
+def backends(text: str) -> str:
+    return f"listeners: {{web: {{bind: ':80', pool: app}}}}\npools:\n  app:\n    backends: {text}\n"
+
+
+def routes(*written: str) -> str:
+    head = "pools: {app: {backends: [a:1]}}\nlisteners:\n  web:\n    bind: :80\n    routes:\n"
+    return head + "".join(f"      - {{pool: app{', ' if keys else ''}{keys}}}\n" for keys in written)
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (["a.yaml:4: pools.app.backends: has no backend; write [localhost:8000]"], "[]"),
+        (
+            [
+                "a.yaml:4: pools.app.backends[1]: a:1 is the same as backends[0] (got http://a:1); "
+                "a larger share is given with weight",
+                "a.yaml:4: pools.app.backends[3]: [::1]:1 is the same as backends[2]; "
+                "a larger share is given with weight",
+            ],
+            "[a:1, 'http://a:1', '[::1]:1', {address: '[::1]:1', weight: 2}]",
+        ),
+        (
+            [
+                "a.yaml:4: pools.app.backends: every backend has weight 0, so none gets a request; "
+                "give one of them weight 1"
+            ],
+            "[{address: a:1, weight: 0}, {address: b:1, weight: 0}]",
+        ),
+    ],
+)
+def test_a_pool_needs_backends_that_can_serve(expected: list[str], text: str) -> None:
+    assert expected == problems(backends(text))
+
+
+def test_one_backend_of_several_may_have_weight_0() -> None:
+    assert [0, 1] == [b.weight for b in load(backends("[{address: a:1, weight: 0}, b:1]")).pools[0].backends]
+
+
+def test_two_listeners_on_one_address_are_both_named() -> None:
+    text = """\
+    listeners:
+      a: {bind: ":80", pool: app}
+      b:
+        bind: 0.0.0.0:80
+        pool: app
+      c: {bind: "127.0.0.1:80", pool: app}
+      d: {bind: ":0", pool: app}
+      e: {bind: ":0", pool: app}
+      f: {bind: nonsense, pool: nowhere}
+      g: 7
+      h: {bind: , pool: app}
+    pools: {app: {backends: [a:1]}}
+    """
+    assert [
+        "a.yaml:4: listeners.b.bind: is the address of listener a too (got 0.0.0.0:80); give each its own port",
+        "a.yaml:9: listeners.f.bind: has no port (got nonsense); write nonsense:8080",
+        "a.yaml:9: listeners.f.pool: unknown pool (got nowhere); known: app",
+        "a.yaml:10: listeners.g: must be a mapping (got 7); write its keys below it, indented",
+        "a.yaml:11: listeners.h.bind: has no value; write one, or take the key out",
+    ] == problems(text)
+
+
+def test_names_of_listeners_and_pools_are_words() -> None:
+    text = "listeners:\n  a b: {bind: ':80', pool: -c}\npools:\n  -c: {backends: [a:1]}\n"
+    assert [
+        "a.yaml:2: listeners.a b: is not a name (got 'a b'); use letters, digits, '-', '_' and '.'",
+        "a.yaml:4: pools.-c: is not a name (got '-c'); use letters, digits, '-', '_' and '.'",
+    ] == problems(text)
+
+
+def test_there_is_a_listener() -> None:
+    assert ["a.yaml:1: listeners: has no listener; write web: {bind: 0.0.0.0:8080, pool: NAME}"] == problems(
+        "listeners: {}"
+    )
+
+
+HIDDEN = [
+    ("", "path: /a"),
+    ("path: /*", "host: a.org"),
+    ("path: /a", "path: /a"),
+    ("path: /a*", "path: /a"),
+    ("path: /a/*", "path: /a/b/*"),
+    ("path: /a/*", "path: /a/b, methods: GET"),
+    ("methods: [GET, POST]", "methods: POST, path: /a"),
+    ("methods: GET", "methods: GET"),
+    ("host: '*.a.org'", "host: x.a.org"),
+    ("host: '*.a.org'", "host: '*.x.a.org'"),
+    ("host: [a.org, b.org]", "host: b.org"),
+    ("headers: {X: '*'}", "headers: {x: '1'}"),
+    ("headers: {X: '1'}", "headers: {x: '1', y: '2'}"),
+    ("content_type: image/*", "content_type: image/png"),
+    ("content_type: image/png", "content_type: image/png, path: /a"),
+]
+
+REACHED = [
+    ("path: /a", ""),
+    ("path: /a", "path: /a*"),
+    ("path: /a", "path: /b"),
+    ("path: /a/*", "path: /a"),
+    ("methods: GET", ""),
+    ("methods: GET", "methods: [GET, POST]"),
+    ("host: a.org", ""),
+    ("host: a.org", "host: [a.org, b.org]"),
+    ("host: '*.a.org'", "host: a.org"),
+    ("host: x.a.org", "host: '*.a.org'"),
+    ("headers: {X: '1'}", ""),
+    ("headers: {X: '1'}", "headers: {X: '2'}"),
+    ("headers: {X: '1'}", "headers: {X: '*'}"),
+    ("content_type: image/*", ""),
+    ("content_type: image/*", "content_type: text/plain"),
+    ("content_type: image/png", "content_type: image/*"),
+    ("path: /a, methods: GET", "path: /a"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), HIDDEN)
+def test_a_route_behind_one_that_takes_all_its_requests_is_named(first: str, second: str) -> None:
+    assert [
+        "a.yaml:7: listeners.web.routes[1]: is never reached: routes[0] takes every request that this one would; "
+        "put it before routes[0], or take it out"
+    ] == problems(routes(first, second))
+
+
+@pytest.mark.parametrize(("first", "second"), REACHED)
+def test_a_route_that_takes_some_request_first_is_right(first: str, second: str) -> None:
+    assert 2 == len(load(routes(first, second)).listeners[0].routes)
+
+
+def test_the_first_route_that_hides_is_named() -> None:
+    found = problems(routes("path: /b", "path: /a*", "", "path: /a/b"))
+    assert ["a.yaml:9: listeners.web.routes[3]: is never reached: routes[1] takes every"] == [f[:74] for f in found]
+
+
+def test_hashing_policies_and_their_default_key_are_the_ones_that_exist() -> None:
+    from steelyard.control import config  # noqa: F401 - registers the policies
+    from steelyard.core import policy
+
+    assert set(policy.names()) >= rules.HASHING | rules.CHOOSING
