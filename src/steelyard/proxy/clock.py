@@ -99,11 +99,13 @@ class Wheel:
             for timed in self.slots.pop(heappop(self.order)):
                 timed.slot = _NO_SLOT
                 if timed.deadline <= now:
-                    timed.deadline = inf
                     due.append(timed)
                 elif timed.deadline != inf:
                     self.place(timed, int(timed.deadline / TICK_S) + 1)
         for timed in due:
+            if timed.deadline > now:  # one before it in this turn has ended it, or given it more time
+                continue
+            timed.deadline = inf
             try:
                 timed.on_deadline(now)
             except Exception as exc:  # one exchange's bug must not stop everybody's clock

@@ -22,6 +22,7 @@ cdef class Downstream(Client):
     cdef readonly Exchange exchange
     cdef int state
     cdef bytes buffer
+    cdef Py_ssize_t at
     cdef bint head_begun
     cdef bint reading
     cdef long remaining
@@ -40,14 +41,18 @@ cdef class Downstream(Client):
     cpdef connection_made(self, transport)
     @cython.locals(now=double, pos=Py_ssize_t)
     cpdef data_received(self, bytes data)
-    @cython.locals(ended=bint)
+    @cython.locals(begun=bint)
     cdef receive_head(self, bytes data)
-    cdef read_on(self, bytes data)
+    cdef take_in(self, bytes data)
+    cdef Py_ssize_t waiting(self) except -1
+    cdef hold_back(self)
+    cdef read_on(self)
+    cdef forget(self)
     @cython.locals(data=bytes, context=ListenerContext, now=double, head=RequestHead)
     cdef bint read_request(self) except -1
     @cython.locals(exchange=Exchange, pos=Py_ssize_t)
     cdef begin(self, RequestHead head, bytes data, double now)
-    @cython.locals(size=Py_ssize_t, take=Py_ssize_t, stop=Py_ssize_t, exchange=Exchange, scanner=ChunkScanner)
+    @cython.locals(size=Py_ssize_t, take=Py_ssize_t, stop=Py_ssize_t, before=long, exchange=Exchange, scanner=ChunkScanner)
     cdef Py_ssize_t read_body(self, bytes data, Py_ssize_t pos, double now) except -1
     cdef body_ended(self)
     @cython.locals(exchange=Exchange, begun=bint)

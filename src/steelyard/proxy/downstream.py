@@ -64,6 +64,7 @@ class Downstream(Client):
         self.exchange: Exchange | None = None
         self.state = _HEAD
         self.buffer = b""
+        self.at = 0
         self.head_begun = False
         self.reading = False
         self.remaining = 0
@@ -98,54 +99,66 @@ class Downstream(Client):
             self.deadline = now + self.context.body_s
             pos = self.read_body(data, 0, now)
             if self.state == _ANSWER or self.state == _HEAD:
-                self.read_on(cut(data, pos, len(data)))
+                self.buffer, self.at = data, pos
+                self.read_on()
         elif self.state == _ANSWER:
-            self.buffer += data
-            if len(self.buffer) > MAX_AHEAD_BYTES:
-                self.pause()
+            self.take_in(data)
+            self.hold_back()
         elif self.state == _TUNNEL:
             assert self.exchange is not None
-            self.exchange.on_request_body(data, self.context.wheel.now())
+            self.exchange.on_request_body(data, len(data), self.context.wheel.now())
 
     def receive_head(self, data: bytes) -> None:
         """More of a head. It is scanned anew only when a line was ended, so that dribbled bytes cost little."""
-        if self.buffer:
-            ended = b"\n" in data
-            data = self.buffer + data
-            if not ended and len(data) < self.context.max_head_bytes:
-                self.buffer = data
-                return
-        self.read_on(data)
+        begun = self.waiting() > 0
+        self.take_in(data)
+        if begun and b"\n" not in data and self.waiting() < self.context.max_head_bytes:
+            return
+        self.read_on()
 
-    def read_on(self, data: bytes) -> None:
-        """Work through bytes that begin between two requests, or wait behind one that is being answered."""
+    def take_in(self, data: bytes) -> None:
+        """Put bytes behind those that wait."""
+        if self.waiting() > 0:
+            data = cut(self.buffer, self.at, len(self.buffer)) + data
         self.buffer = data
+        self.at = 0
+
+    def waiting(self) -> int:
+        """How many bytes wait to be understood."""
+        return len(self.buffer) - self.at
+
+    def hold_back(self) -> None:
+        """Read no more from a client that is far ahead of its answers; read on when it no longer is."""
+        if self.waiting() > MAX_AHEAD_BYTES:
+            self.pause()
+        elif self.paused and self.state == _HEAD:
+            self.resume(self.context.wheel.now())
+
+    def read_on(self) -> None:
+        """Work through what waits, request by request, as long as each is answered at once."""
         if self.reading:
             return  # called back by an exchange that ended at once: the loop below is still running
         self.reading = True
         try:
-            while self.state == _HEAD and not self.full:
+            while self.state == _HEAD and not self.full and self.waiting() > 0:
                 if not self.read_request():
                     break
         finally:
             self.reading = False
-        if self.paused and self.state == _HEAD and len(self.buffer) <= MAX_AHEAD_BYTES:
-            self.resume(self.context.wheel.now())
+        if self.state == _HEAD:
+            self.hold_back()
 
     def read_request(self) -> bool:
         """Read one request from the buffer and start its exchange; False when it has not all come."""
         data = self.buffer
         context = self.context
-        if not data:
-            return False
-        now = self.context.wheel.now()
+        now = context.wheel.now()
         assert self.peer is not None
         try:
             head = scan_request(
-                data, 0, context.max_head_bytes, context.max_fields, self.peer.trusted, context.underscores
+                data, self.at, context.max_head_bytes, context.max_fields, self.peer.trusted, context.underscores
             )
         except ProtocolError as exc:
-            self.buffer = b""
             self.reject(exc.kind, now)
             return False
         if head is None:
@@ -180,8 +193,16 @@ class Downstream(Client):
         else:
             self.state = _ANSWER
             exchange.on_request_end(now)
-        self.buffer = cut(data, pos, len(data)) if pos < len(data) else b""
+        if pos < len(data):
+            self.at = pos
+        else:
+            self.forget()
         exchange.start(now)
+
+    def forget(self) -> None:
+        """Nothing waits (any more)."""
+        self.buffer = b""
+        self.at = 0
 
     def read_body(self, data: bytes, pos: int, now: float) -> int:
         """Give a piece of the request's body to the exchange; the index behind what belongs to it."""
@@ -196,9 +217,10 @@ class Downstream(Client):
             self.remaining -= take
             if self.remaining == 0:
                 self.body_ended()
-            exchange.on_request_body(data if take == size else cut(data, pos, pos + take), now)
+            exchange.on_request_body(data if take == size else cut(data, pos, pos + take), take, now)
             pos += take
         else:
+            before = scanner.data_bytes
             try:
                 stop = scanner.feed(data, pos)
             except ProtocolError as exc:
@@ -207,9 +229,9 @@ class Downstream(Client):
             if scanner.done:
                 self.body_ended()
             if scanner.passed > pos:
-                exchange.on_request_body(cut(data, pos, scanner.passed), now)
+                exchange.on_request_body(cut(data, pos, scanner.passed), scanner.data_bytes - before, now)
             if scanner.tail and self.exchange is exchange:
-                exchange.on_request_body(scanner.tail, now)
+                exchange.on_request_body(scanner.tail, 0, now)
             pos = stop
         if self.state == _ANSWER and self.exchange is exchange:
             exchange.on_request_end(now)
@@ -245,7 +267,7 @@ class Downstream(Client):
         self.context.wheel.forget(self)
         self.context.downstreams.discard(self)
         self.transport = None
-        self.buffer = b""
+        self.forget()
 
     def leave(self, kind: Kind) -> None:
         """The exchange, if there is one, loses its client."""
@@ -273,7 +295,7 @@ class Downstream(Client):
         elif self.state == _HEAD:
             if not self.head_begun:
                 self.rest(now)
-            self.read_on(self.buffer)
+            self.read_on()
         elif self.state == _LINGER:
             self.context.wheel.expect(self, now + LINGER_S)
 
@@ -357,7 +379,7 @@ class Downstream(Client):
         else:
             self.rest(now)
             if not self.reading:
-                self.read_on(self.buffer)
+                self.read_on()
 
     def rest(self, now: float) -> None:
         """Between two requests."""
@@ -412,11 +434,12 @@ class Downstream(Client):
         self.transport.write(b"".join(response_pieces(head, 0, line)))
         self.state = _TUNNEL
         self.deadline = inf
-        data, self.buffer = self.buffer, b""
+        data = cut(self.buffer, self.at, len(self.buffer))
+        self.forget()
         if self.paused:
             self.resume(self.context.wheel.now())
         if data:
-            self.exchange.on_request_body(data, self.context.wheel.now())
+            self.exchange.on_request_body(data, len(data), self.context.wheel.now())
 
     def send_eof(self) -> None:
         if self.transport is not None:
@@ -434,6 +457,8 @@ class Downstream(Client):
             self.transport.pause_reading()
 
     def resume(self, now: float) -> None:
+        if self.state == _ANSWER and self.waiting() > MAX_AHEAD_BYTES:
+            return  # enough waits here already
         if self.paused and self.transport is not None and self.state < _CLOSING:
             self.paused = False
             self.transport.resume_reading()
@@ -446,7 +471,7 @@ class Downstream(Client):
         """Nothing more is sent; what still comes is thrown away until the client closes, or for LINGER_S."""
         self.resume(now)
         self.state = _LINGER
-        self.buffer = b""
+        self.forget()
         self.scanner = None
         if self.transport is not None:
             self.transport.write_eof()

@@ -52,6 +52,7 @@ cdef class Exchange(Receiver):
     cdef list body
     cdef bint body_held
     cdef Py_ssize_t body_bytes
+    cdef Py_ssize_t held_bytes
     cdef readonly bint request_done
     cdef int tries
     cdef int tries_here
@@ -67,7 +68,7 @@ cdef class Exchange(Receiver):
 
     @cython.locals(route=Route)
     cpdef start(self, double now)
-    cpdef on_request_body(self, bytes data, double now)
+    cpdef on_request_body(self, bytes data, Py_ssize_t size, double now)
     cpdef on_request_end(self, double now)
     cpdef on_client_full(self)
     cpdef on_client_ready(self, double now)
@@ -89,7 +90,7 @@ cdef class Exchange(Receiver):
     @cython.locals(client=Client, upstream=Upstream, connections=Connections)
     cpdef on_end(self, bint reusable, double now)
     cpdef on_upstream_full(self)
-    cpdef on_upstream_ready(self)
+    cpdef on_upstream_ready(self, double now)
     cpdef on_upstream_eof(self, double now)
     @cython.locals(backend=Backend, home=PoolConnections, client=Client, other=Backend, safe=bint, changed=bint)
     cpdef on_failed(self, object kind, str detail, double now)

@@ -122,6 +122,7 @@ class Exchange(Receiver):
         self.body: list[bytes] | None = None
         self.body_held = True
         self.body_bytes = 0
+        self.held_bytes = 0
         self.request_done = False
         self.tries = 0
         self.tries_here = 0
@@ -161,14 +162,15 @@ class Exchange(Receiver):
             self.context.wheel.expect(self, now + self.home.total_s)
         self._first_try(now)
 
-    def on_request_body(self, data: bytes, now: float) -> None:
-        """A piece of the request's body, with its framing; in a tunnel, bytes to pass on."""
+    def on_request_body(self, data: bytes, size: int, now: float) -> None:
+        """A piece of the request's body with its framing, size bytes without; in a tunnel, bytes to pass on."""
         if self.tunnel:
             assert self.upstream is not None
             self._touch_tunnel(now)
             self.upstream.write(data)
             return
-        self.body_bytes += len(data)
+        self.body_bytes += size
+        self.held_bytes += len(data)
         if self.route is not None and 0 <= self.route.max_body_bytes < self.body_bytes:
             self._fail_for_good(errors.BODY_TOO_LARGE, now)
             return
@@ -276,13 +278,13 @@ class Exchange(Receiver):
             self._let_go()
         if self.client_full:
             upstream.pause()
-        if not self.request_done and not upstream.full:
+        if not upstream.full:
             self.client.resume(now)
 
     def _let_go(self) -> None:
         """Keep the sent pieces only while they may be needed for another try."""
         assert self.home is not None
-        if self.body_bytes > self.home.hold_bytes or self.head.method not in _IDEMPOTENT:
+        if self.held_bytes > self.home.hold_bytes or self.head.method not in _IDEMPOTENT:
             self.body = None
             self.body_held = False
 
@@ -293,7 +295,10 @@ class Exchange(Receiver):
             self.client.send_interim(head)
 
     def on_switch(self, head: ResponseHead, now: float) -> bool:
-        if self.head.upgrade is None or head.upgrade is None or not head.names_upgrade or self.client is None:
+        asked, given = self.head.upgrade, head.upgrade
+        if asked is None or given is None or asked.lower() != given.lower():
+            return False
+        if not head.names_upgrade or self.client is None:
             return False
         self.status = 101
         self.tunnel = True
@@ -344,9 +349,9 @@ class Exchange(Receiver):
         if self.client is not None:
             self.client.pause()
 
-    def on_upstream_ready(self) -> None:
+    def on_upstream_ready(self, now: float) -> None:
         if self.client is not None:
-            self.client.resume(self.context.wheel.now())
+            self.client.resume(now)
 
     def on_upstream_eof(self, now: float) -> None:
         self.upstream_eof = True

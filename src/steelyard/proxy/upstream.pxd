@@ -21,7 +21,7 @@ cdef class Receiver(Timed):
     cpdef on_pause(self)
     cpdef on_failed(self, object kind, str detail, double now)
     cpdef on_upstream_full(self)
-    cpdef on_upstream_ready(self)
+    cpdef on_upstream_ready(self, double now)
     cpdef on_upstream_eof(self, double now)
 
 
@@ -41,8 +41,10 @@ cdef class Upstream(Timed):
     cdef bint to_head_request
     cdef bint decode
     cdef int interims
+    cdef bint awaited
     cdef readonly bint paused
     cdef readonly bint full
+    cdef Py_ssize_t stalled_at
     cdef double response_s
     cdef double idle_since
 
@@ -51,6 +53,7 @@ cdef class Upstream(Timed):
     cpdef write_all(self, list pieces)
     cpdef write_eof(self)
     cpdef await_answer(self, double now)
+    cdef watch(self, double now)
     cpdef pause(self)
     cpdef resume(self, double now)
     cpdef detach(self, double now)
@@ -70,4 +73,5 @@ cdef class Upstream(Timed):
     @cython.locals(receiver=Receiver)
     cdef fail(self, object kind, str detail, double now)
     cdef lose(self)
+    @cython.locals(left=Py_ssize_t)
     cpdef on_deadline(self, double now)

@@ -72,7 +72,7 @@ class Receiver(Timed):
         """The backend reads slower than the client sends."""
         raise NotImplementedError
 
-    def on_upstream_ready(self) -> None:
+    def on_upstream_ready(self, now: float) -> None:
         """It reads again."""
         raise NotImplementedError
 
@@ -101,8 +101,10 @@ class Upstream(Timed):
         self.to_head_request = False
         self.decode = False
         self.interims = 0
+        self.awaited = False
         self.paused = False
         self.full = False
+        self.stalled_at = 0
         self.response_s = 0.0
         self.idle_since = 0.0
 
@@ -119,6 +121,7 @@ class Upstream(Timed):
         self.decode = decode
         self.response_s = response_s
         self.interims = 0
+        self.awaited = False
         self.deadline = inf
 
     def write(self, data: bytes) -> None:
@@ -135,7 +138,15 @@ class Upstream(Timed):
 
     def await_answer(self, now: float) -> None:
         """The request is sent: the backend's time runs."""
-        self.wheel.expect(self, now + self.response_s)
+        self.awaited = True
+        self.watch(now)
+
+    def watch(self, now: float) -> None:
+        """Let the backend's time run when it is the backend that we wait for: to answer, to go on, or to read."""
+        if not self.paused and (self.full or self.state == _BODY or (self.state == _HEAD and self.awaited)):
+            self.wheel.expect(self, now + self.response_s)
+        else:
+            self.deadline = inf
 
     def pause(self) -> None:
         """Stop reading: the client is slower than the backend."""
@@ -148,8 +159,7 @@ class Upstream(Timed):
         if self.paused and self.transport is not None and self.state != _CLOSED:
             self.paused = False
             self.transport.resume_reading()
-            if self.state == _BODY:
-                self.wheel.expect(self, now + self.response_s)
+            self.watch(now)
 
     def detach(self, now: float) -> None:
         """The answer is over and this connection is to be kept."""
@@ -205,10 +215,11 @@ class Upstream(Timed):
             self.lose()
             return
         now = self.wheel.now()
+        if self.deadline != inf:
+            self.deadline = now + self.response_s
         if self.state == _HEAD:
             self.read_head(receiver, data, now)
         elif self.state == _BODY:
-            self.deadline = now + self.response_s
             self.read_body(receiver, data, 0, now)
         else:
             receiver.on_body(data, now)
@@ -228,8 +239,6 @@ class Upstream(Timed):
                 return
             if head is None:
                 self.buffer = cut(data, pos, len(data))
-                if self.deadline != inf:
-                    self.deadline = now + self.response_s
                 return
             pos = head.end
             if head.status >= 200:
@@ -259,7 +268,7 @@ class Upstream(Timed):
         receiver.on_head(head, told, now)
         if self.receiver is receiver:
             if self.framing != NO_BODY:
-                self.wheel.expect(self, now + self.response_s)
+                self.watch(now)
             self.read_body(receiver, data, pos, now)
 
     def switch(self, receiver: Receiver, head: ResponseHead, data: bytes, pos: int, now: float) -> None:
@@ -329,6 +338,12 @@ class Upstream(Timed):
         self.close()
 
     def on_deadline(self, now: float) -> None:
+        if self.full and self.transport is not None:
+            left = self.transport.get_write_buffer_size()
+            if left < self.stalled_at:  # slow, but it reads
+                self.stalled_at = left
+                self.wheel.expect(self, now + self.response_s)
+                return
         if self.receiver is None:
             self.lose()
         elif self.state == _HEAD:
@@ -369,10 +384,15 @@ class Upstream(Timed):
 
     def pause_writing(self) -> None:
         self.full = True
+        if self.transport is not None:
+            self.stalled_at = self.transport.get_write_buffer_size()
         if self.receiver is not None:
+            self.watch(self.wheel.now())
             self.receiver.on_upstream_full()
 
     def resume_writing(self) -> None:
         self.full = False
         if self.receiver is not None:
-            self.receiver.on_upstream_ready()
+            now = self.wheel.now()
+            self.watch(now)
+            self.receiver.on_upstream_ready(now)

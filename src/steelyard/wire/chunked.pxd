@@ -15,6 +15,7 @@ cdef class ChunkScanner:
     cdef long size
     cdef int digits
     cdef int extension_bytes
+    cdef readonly long data_bytes
     cdef readonly bint done
     cdef readonly Py_ssize_t passed
     cdef readonly bytes tail

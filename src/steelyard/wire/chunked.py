@@ -45,8 +45,9 @@ def _bad(detail: str) -> ProtocolError:
 class ChunkScanner:
     """Follows one chunked body through any number of reads.
 
-    done: the body has ended. passed: after a feed, the index behind the bytes to pass on as they came.
-    tail: when done, what is to be sent behind them (the kept trailers and the blank line, when those were held).
+    done: the body has ended. data_bytes: how much data has come, without its framing.
+    passed: after a feed, the index behind the bytes to pass on as they came. tail: when done, what is to be sent
+    behind them (the kept trailers and the blank line, when those were held).
     payload: with decode, the data of the chunks seen in the last feed.
     """
 
@@ -55,6 +56,7 @@ class ChunkScanner:
         self.size = 0
         self.digits = 0
         self.extension_bytes = 0
+        self.data_bytes = 0
         self.done = False
         self.passed = 0
         self.tail = b""
@@ -79,6 +81,7 @@ class ChunkScanner:
                 if self.payload is not None:
                     self.payload.append(data[pos : pos + take])
                 pos += take
+                self.data_bytes += take
                 self.size -= take
                 if self.size == 0:
                     state = _DATA_CR
