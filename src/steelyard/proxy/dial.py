@@ -60,6 +60,9 @@ class Dial(Timed):
         self.wheel.forget(self)
         if done is None:
             self.upstream.close()
+        elif kind is None and not self.upstream.fit(self.wheel.now()):
+            self.upstream.close()
+            done(None, errors.CONNECT_FAILED, "it closed, or spoke, before it was asked")
         elif kind is None:
             done(self.upstream, None, "")
         else:

@@ -1,8 +1,9 @@
 """C types for downstream.py."""
 
 cimport cython
+from steelyard.proxy.client cimport Client
 from steelyard.proxy.context cimport ListenerContext
-from steelyard.proxy.exchange cimport Client, Exchange
+from steelyard.proxy.exchange cimport Exchange
 from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.headers cimport Peer, response_pieces
 from steelyard.wire.http1 cimport RequestHead, ResponseHead, scan_request

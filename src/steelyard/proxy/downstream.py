@@ -21,8 +21,9 @@ from steelyard import errors
 from steelyard.core.spec import RespondSpec
 from steelyard.errors import Kind, ProtocolError, Side
 from steelyard.observe.accesslog import refused_record
+from steelyard.proxy.client import Client
 from steelyard.proxy.context import ListenerContext
-from steelyard.proxy.exchange import Client, Exchange
+from steelyard.proxy.exchange import Exchange
 from steelyard.wire.answers import fixed_answer, refusal
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN

@@ -6,34 +6,17 @@ from steelyard.core.policy cimport Pick
 from steelyard.core.pool cimport Pool
 from steelyard.core.retry cimport may_retry
 from steelyard.core.router cimport Route, Router
-from steelyard.proxy.clock cimport Timed
+from steelyard.proxy.client cimport Client
 from steelyard.proxy.connections cimport Connections, PoolConnections
 from steelyard.proxy.context cimport ListenerContext
 from steelyard.proxy.request cimport Request
-from steelyard.proxy.upstream cimport Receiver, Upstream
+from steelyard.proxy.receiver cimport Receiver
+from steelyard.proxy.upstream cimport Upstream
 from steelyard.wire.headers cimport Peer, request_bytes
 from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
 cdef double inf
 cdef frozenset _IDEMPOTENT
-
-
-cdef class Client(Timed):
-    cdef public bint takes_chunks
-
-    cpdef send_interim(self, ResponseHead head)
-    cpdef send_head(self, ResponseHead head, int framing)
-    cpdef send_body(self, bytes data)
-    cpdef flush(self)
-    cpdef end(self, double now)
-    cpdef abort(self, object kind)
-    cpdef respond(self, object spec, double now)
-    cpdef refuse(self, object kind, double now)
-    cpdef switch(self, ResponseHead head)
-    cpdef send_eof(self)
-    cpdef close(self, double now)
-    cpdef pause(self)
-    cpdef resume(self, double now)
 
 
 cdef class Exchange(Receiver):

@@ -2,6 +2,7 @@
 
 cimport cython
 from steelyard.proxy.clock cimport Timed, Wheel
+from steelyard.proxy.receiver cimport Receiver
 from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
 from steelyard.wire.slices cimport cut
@@ -10,19 +11,6 @@ cdef int MAX_HEAD_BYTES, MAX_FIELDS, MAX_INTERIM
 cdef double PEEK_AFTER_S, inf
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
 cdef int _IDLE, _HEAD, _BODY, _TUNNEL, _CLOSING, _CLOSED
-
-
-cdef class Receiver(Timed):
-    cpdef on_interim(self, ResponseHead head)
-    cpdef bint on_switch(self, ResponseHead head, double now) except -1
-    cpdef on_head(self, ResponseHead head, int framing, double now)
-    cpdef on_body(self, bytes data, double now)
-    cpdef on_end(self, bint reusable, double now)
-    cpdef on_pause(self)
-    cpdef on_failed(self, object kind, str detail, double now)
-    cpdef on_upstream_full(self)
-    cpdef on_upstream_ready(self, double now)
-    cpdef on_upstream_eof(self, double now)
 
 
 cdef class Upstream(Timed):

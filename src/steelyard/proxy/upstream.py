@@ -16,6 +16,7 @@ from typing import Any, Final
 from steelyard import errors
 from steelyard.errors import Kind, ProtocolError
 from steelyard.proxy.clock import Timed, Wheel
+from steelyard.proxy.receiver import Receiver
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
 from steelyard.wire.http1 import ResponseHead, response_framing, scan_response
@@ -35,50 +36,6 @@ _BODY: Final = 2
 _TUNNEL: Final = 3
 _CLOSING: Final = 4  # the last bytes are on their way out
 _CLOSED: Final = 5
-
-
-class Receiver(Timed):
-    """Who hears an answer: an exchange. Every call may end the exchange and detach it from the connection."""
-
-    def on_interim(self, head: ResponseHead) -> None:
-        """A head of 100 to 199 other than 101."""
-        raise NotImplementedError
-
-    def on_switch(self, head: ResponseHead, now: float) -> bool:
-        """A 101. Whether it was asked for: from here on the connection is a tunnel."""
-        raise NotImplementedError
-
-    def on_head(self, head: ResponseHead, framing: int, now: float) -> None:
-        """The final head."""
-        raise NotImplementedError
-
-    def on_body(self, data: bytes, now: float) -> None:
-        """A piece of the body, framed as `on_head` said."""
-        raise NotImplementedError
-
-    def on_end(self, reusable: bool, now: float) -> None:
-        """The answer is whole. reusable: the backend keeps the connection open."""
-        raise NotImplementedError
-
-    def on_pause(self) -> None:
-        """All that has come so far was told; it may be flushed."""
-        raise NotImplementedError
-
-    def on_failed(self, kind: Kind, detail: str, now: float) -> None:
-        """There will be no (further) answer; the connection is closed."""
-        raise NotImplementedError
-
-    def on_upstream_full(self) -> None:
-        """The backend reads slower than the client sends."""
-        raise NotImplementedError
-
-    def on_upstream_ready(self, now: float) -> None:
-        """It reads again."""
-        raise NotImplementedError
-
-    def on_upstream_eof(self, now: float) -> None:
-        """In a tunnel: the backend has sent all it had, and may still read."""
-        raise NotImplementedError
 
 
 class Upstream(Timed):
