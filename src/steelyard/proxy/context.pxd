@@ -2,6 +2,9 @@
 
 from steelyard.core.router cimport Router
 from steelyard.proxy.clock cimport Wheel
+from steelyard.wire.headers cimport Peer
+
+cdef int MAX_PEERS
 
 
 cdef class ListenerContext:
@@ -20,5 +23,8 @@ cdef class ListenerContext:
     cdef readonly double body_s
     cdef readonly double idle_s
     cdef readonly double write_s
+    cdef dict peers
     cdef public bint stopping
     cdef readonly set downstreams
+
+    cpdef Peer peer_of(self, str address)

@@ -2,12 +2,15 @@
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
 from steelyard.proxy.clock import Wheel
-from steelyard.wire.headers import Network
+from steelyard.wire.headers import Network, Peer
+
+# A few hundred bytes each; connections keep theirs when the table is emptied.
+MAX_PEERS: Final = 4096
 
 
 class ListenerContext:
@@ -43,5 +46,16 @@ class ListenerContext:
         self.body_s = spec.timeouts.body_s
         self.idle_s = spec.timeouts.idle_s
         self.write_s = spec.timeouts.write_s
+        self.peers: dict[str, Peer] = {}
         self.stopping = False
         self.downstreams: set[Any] = set()
+
+    def peer_of(self, address: str) -> Peer:
+        """What backends are told of clients from this address: made once, shared by its connections."""
+        peer = self.peers.get(address)
+        if peer is None:
+            if len(self.peers) >= MAX_PEERS:
+                self.peers.clear()  # cheaper than knowing who came last, and nobody notices
+            peer = Peer(address, "http", self.networks, self.local)
+            self.peers[address] = peer
+        return peer

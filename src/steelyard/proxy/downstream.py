@@ -88,7 +88,7 @@ class Downstream(Client):
         transport.set_write_buffer_limits(0)
         address = transport.get_extra_info("peername")
         context = self.context
-        self.peer = Peer(address[0] if address else "unknown", "http", context.networks, context.local)
+        self.peer = context.peer_of(address[0] if address else "unknown")
         context.downstreams.add(self)
         context.wheel.expect(self, self.context.wheel.now() + context.idle_s)
 
