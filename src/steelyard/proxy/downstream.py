@@ -24,6 +24,7 @@ from steelyard.observe.accesslog import refused_record
 from steelyard.proxy.client import Client
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.exchange import Exchange
+from steelyard.proxy.half_close import half_close
 from steelyard.wire.answers import fixed_answer, refusal
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN
@@ -444,7 +445,7 @@ class Downstream(Client):
 
     def send_eof(self) -> None:
         if self.transport is not None:
-            self.transport.write_eof()
+            half_close(self.transport)
 
     def close(self, now: float) -> None:
         self.exchange = None
@@ -475,7 +476,7 @@ class Downstream(Client):
         self.forget()
         self.scanner = None
         if self.transport is not None:
-            self.transport.write_eof()
+            half_close(self.transport)
             if not self.full:
                 self.context.wheel.expect(self, now + LINGER_S)
 

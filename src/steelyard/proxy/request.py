@@ -25,7 +25,7 @@ class Request(Pick):
         """`path` (as sent, with its query), `host`, `method`, `client_ip`, `content_type`, `header:NAME`."""
         if name == "path":
             return self.head.target.decode("latin-1")
-        if name == "host":
+        if name == "host" or name.lower() == "header:host":
             return None if self.head.host is None else self.head.host.decode("latin-1")
         if name == "client_ip":
             return self.peer.client_of(self.head)

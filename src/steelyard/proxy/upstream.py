@@ -16,6 +16,7 @@ from typing import Any, Final
 from steelyard import errors
 from steelyard.errors import Kind, ProtocolError
 from steelyard.proxy.clock import Timed, Wheel
+from steelyard.proxy.half_close import half_close
 from steelyard.proxy.receiver import Receiver
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
@@ -91,7 +92,7 @@ class Upstream(Timed):
 
     def write_eof(self) -> None:
         if self.transport is not None and self.state != _CLOSED:
-            self.transport.write_eof()
+            half_close(self.transport)
 
     def await_answer(self, now: float) -> None:
         """The request is sent: the backend's time runs."""

@@ -40,6 +40,9 @@ class Peer:
     """
 
     def __init__(self, address: str, scheme: str, networks: Sequence[Network], local: str) -> None:
+        # An IPv4 client on a socket that listens on [::]: the same client has one address everywhere.
+        if address.startswith("::ffff:") and "." in address:
+            address = address.removeprefix("::ffff:")
         self.address = address
         self.networks = networks
         self.trusted = bool(networks) and is_trusted(address, networks)
