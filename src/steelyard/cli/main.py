@@ -38,7 +38,6 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(check.check)
 app.command()(demo.demo)
-app.command()(demo.demo)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

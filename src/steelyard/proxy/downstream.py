@@ -261,6 +261,7 @@ class Downstream(Client):
             self.exchange.on_client_eof(self.context.wheel.now())
             return self.state == _TUNNEL
         self.leave(errors.CLIENT_GONE)
+        self.state = _CLOSING  # what it is still owed goes out; what it still asks is nobody's any more
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
