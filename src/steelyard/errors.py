@@ -90,9 +90,7 @@ CONNECT_TIMEOUT: Final = Kind(
     "connect_timeout", 504, Side.BACKEND, Phase.CONNECT, Retry.ALWAYS, "The backend did not accept in time."
 )
 # A kept connection that the backend had closed: says nothing about the backend's health.
-STALE: Final = Kind(
-    "stale", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend closed the kept connection."
-)
+STALE: Final = Kind("stale", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend closed the kept connection.")
 CLOSED_EARLY: Final = Kind(
     "closed_early", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend closed before it answered."
 )
@@ -106,15 +104,12 @@ TOTAL_TIMEOUT: Final = Kind(
 BAD_ANSWER: Final = Kind(
     "bad_answer", 502, Side.BACKEND, Phase.ANSWER, Retry.NEVER, "The backend's answer breaks the rules of HTTP."
 )
-TRUNCATED: Final = Kind(
-    "truncated", 502, Side.BACKEND, Phase.ANSWER, Retry.NEVER, "The backend broke off its answer."
-)
+TRUNCATED: Final = Kind("truncated", 502, Side.BACKEND, Phase.ANSWER, Retry.NEVER, "The backend broke off its answer.")
 # The answer to a request whose answer had a status listed in `retry.on_status`.
 STATUS: Final = Kind("status", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend answered with an error.")
 
-KINDS: Final[dict[str, Kind]] = {
-    kind.word: kind for kind in list(globals().values()) if isinstance(kind, Kind)
-}
+KINDS: Final[dict[str, Kind]] = {kind.word: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
+
 
 class SteelyardError(Exception):
     """The root of all our exceptions."""

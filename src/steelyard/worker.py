@@ -18,6 +18,7 @@ from steelyard.observe.accesslog import AccessLog, OnRecord, Record
 from steelyard.proxy.clock import Wheel
 from steelyard.proxy.connections import PoolConnections
 from steelyard.proxy.context import ListenerContext
+from steelyard.proxy.date import DateLine
 from steelyard.proxy.listener import Listener
 
 # How often a drain looks whether the last connection is gone.
@@ -54,12 +55,15 @@ class Worker:
             for pool in self.pools.values()
             if pool.spec.health_check is not None
         ]
-        below = _below(random.Random())
+        below, date_line = _below(random.Random()), DateLine()
         self.listeners = {
-            listener.name: Listener(self.loop, listener, self._context(listener, below)) for listener in spec.listeners
+            listener.name: Listener(self.loop, listener, self._context(listener, below, date_line))
+            for listener in spec.listeners
         }
 
-    def _context(self, spec: ListenerSpec, below: Callable[[int], int]) -> ListenerContext:
+    def _context(
+        self, spec: ListenerSpec, below: Callable[[int], int], date_line: Callable[[], bytes]
+    ) -> ListenerContext:
         router = Router(spec.routes)
         for route in router.routes:
             if route.spec.pool is not None:
@@ -72,7 +76,7 @@ class Worker:
             sinks.append(self.access_log.add)
         if self.on_record is not None:
             sinks.append(self.on_record)
-        return ListenerContext(self.loop, self.wheel, spec, router, networks, below, _fan_out(sinks))
+        return ListenerContext(self.loop, self.wheel, spec, router, networks, below, _fan_out(sinks), date_line)
 
     async def start(self) -> None:
         """Listen and check. Raises ListenError; then nothing is left listening."""

@@ -13,7 +13,7 @@ from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
 from steelyard.core.spec import HealthCheckSpec
 from steelyard.errors import ProtocolError, SteelyardError
-from steelyard.proxy.dial import connect
+from steelyard.proxy.dial import connect, why
 from steelyard.wire.http1 import scan_response
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -78,7 +78,9 @@ class Prober:
                     (await connect(self.loop, backend.host, backend.port)).close()
         except TimeoutError:
             return f"no answer within {self.check.timeout_s:g} s"
-        except (OSError, CheckFailed) as exc:
+        except OSError as exc:
+            return why(exc)
+        except CheckFailed as exc:
             return str(exc)
         return None
 

@@ -15,6 +15,7 @@ cdef class ListenerContext:
     cdef readonly object networks
     cdef readonly object below
     cdef public object on_record
+    cdef readonly object date_line
     cdef public str local
     cdef readonly Py_ssize_t max_head_bytes
     cdef readonly int max_fields

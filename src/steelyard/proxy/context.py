@@ -17,6 +17,7 @@ class ListenerContext:
     """Routes, limits and timeouts of a listener, and the loop's clock.
 
     on_record: called with a `Record` for each ended exchange, or None when nobody wants them.
+    date_line: the Date line of an answer that is made now.
     below: n -> a random whole number in [0, n). stopping: answers say `Connection: close`.
     downstreams: the open client connections.
     """
@@ -30,6 +31,7 @@ class ListenerContext:
         networks: tuple[Network, ...],
         below: Callable[[int], int],
         on_record: Any,
+        date_line: Callable[[], bytes],
     ) -> None:
         self.loop = loop
         self.wheel = wheel
@@ -38,6 +40,7 @@ class ListenerContext:
         self.networks = networks
         self.below = below
         self.on_record = on_record
+        self.date_line = date_line
         self.local = f"{spec.host}:{spec.port}"
         self.max_head_bytes = spec.max_head_bytes
         self.max_fields = spec.max_fields

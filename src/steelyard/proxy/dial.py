@@ -4,9 +4,10 @@ The only coroutine behind a request, and not on the usual path: kept connections
 anew for each dial, so that a changed DNS answer takes effect without a reload; each address is tried in turn.
 """
 
+import os
 from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Callable
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, inet_pton, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, inet_pton, socket
 from typing import Any
 
 from steelyard import errors
@@ -42,7 +43,7 @@ class Dial(Timed):
         except OSError as exc:
             if sock is not None:
                 sock.close()
-            self.finish(errors.CONNECT_FAILED, str(exc))
+            self.finish(errors.CONNECT_FAILED, why(exc))
         except CancelledError:
             if sock is not None:
                 sock.close()
@@ -79,6 +80,11 @@ class Dial(Timed):
         self.wheel.forget(self)
         if self.task is not None and not self.task.done():
             self.task.cancel()
+
+
+def why(exc: OSError) -> str:
+    """The reason in the system's own words: event loops wrap them in words of their own."""
+    return os.strerror(exc.errno).lower() if exc.errno and not isinstance(exc, gaierror) else str(exc)
 
 
 async def connect(loop: AbstractEventLoop, host: str, port: int) -> socket:

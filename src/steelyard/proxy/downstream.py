@@ -317,6 +317,8 @@ class Downstream(Client):
             self.reject(errors.REQUEST_TIMEOUT, now)
         elif self.state == _HEAD:
             self.shut(now)
+        elif self.state == _LINGER and self.transport is not None:
+            self.transport.abort()  # it has its answer: no reset
         else:
             self.drop()
 
@@ -336,12 +338,20 @@ class Downstream(Client):
                 framing = CHUNKED
             else:
                 self.keep = False
-        self.out = response_pieces(head, framing, self.connection_line())
+        last = self.connection_line()
+        if not head.has_date:
+            last += self.context.date_line()
+        self.out = response_pieces(head, framing, last)
 
     def connection_line(self) -> bytes:
         if not self.keep:
             return _CLOSE_LINE
         return b"" if self.minor == 1 else _KEEP_LINE
+
+    def last_lines(self) -> bytes:
+        """Date and Connection of an answer of our own."""
+        date_line: bytes = self.context.date_line()
+        return date_line + self.connection_line()
 
     def send_body(self, data: bytes) -> None:
         if self.transport is None:
@@ -404,9 +414,7 @@ class Downstream(Client):
         if self.state == _BODY or self.context.stopping:
             self.keep = False
         body = spec.body.encode()
-        self.out.append(
-            fixed_answer(spec.status, body, spec.content_type, self.connection_line(), self.to_head_request)
-        )
+        self.out.append(fixed_answer(spec.status, body, spec.content_type, self.last_lines(), self.to_head_request))
         self.end(now)
 
     def refuse(self, kind: Kind, now: float) -> None:
@@ -416,7 +424,7 @@ class Downstream(Client):
             self.exchange = None
             self.drop()
             return
-        self.out = [refusal(kind, self.connection_line(), self.to_head_request)]
+        self.out = [refusal(kind, self.last_lines(), self.to_head_request)]
         self.wraps = False
         if not self.keep:
             self.state = _BODY  # whatever may still come is no request any more

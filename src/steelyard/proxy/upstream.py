@@ -28,8 +28,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 200
 # A backend that sends more interim heads than this before its answer is not one that will answer.
 MAX_INTERIM: Final = 32
-# Below this a kept connection was used so lately that its close would be in this very round of the event loop.
-PEEK_AFTER_S: Final = 0.02
+# A connection that was used in this round of a busy event loop, or the last, is not worth a system call: what comes
+# in this instant could come just as well an instant after it.
+PEEK_AFTER_S: Final = 0.002
 
 _IDLE: Final = 0  # nothing is asked
 _HEAD: Final = 1  # waiting for an answer's head

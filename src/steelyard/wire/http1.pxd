@@ -7,7 +7,7 @@ from steelyard.wire.slices cimport cut
 cdef int CR, LF, SP, COLON
 cdef bytes TOKEN, VALUE, TARGET, HOST_CHARS
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
-cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, EXPECT, TE, HOP
+cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, EXPECT, TE, HOP, DATE
 cdef int FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_OTHER
 
 @cython.locals(n=Py_ssize_t, i=Py_ssize_t, k=Py_ssize_t, bracket=bint)
@@ -40,6 +40,7 @@ cdef class RequestHead(Head):
 cdef class ResponseHead(Head):
     cdef public int status
     cdef public bytes line
+    cdef public bint has_date
 
     @cython.locals(start=Py_ssize_t)
     cdef Py_ssize_t scan_line(self, bytes data, Py_ssize_t pos, Py_ssize_t end) except -2

@@ -20,6 +20,7 @@ from steelyard.wire.grammar import COLON, CR, HOST_CHARS, LF, SP, TARGET, TOKEN,
 from steelyard.wire.known import (
     CONNECTION,
     CONTENT_LENGTH,
+    DATE,
     EXPECT,
     FORWARDED_FOR,
     FORWARDED_HOST,
@@ -159,6 +160,8 @@ class RequestHead(Head):
             self.note_coding(data, start, end)
         elif code == EXPECT:
             return self.note_expect(data, start, end)
+        elif code == DATE:
+            return True
         elif code == UPGRADE:
             self.upgrade = data[start:end] if self.upgrade is None else b","
         elif code == TE:
@@ -260,12 +263,15 @@ def _check_size(size: int, max_bytes: int, kind: errors.Kind) -> None:
 
 
 class ResponseHead(Head):
-    """A scanned response head. status: 100 to 599. line: the status code, a space and the reason phrase."""
+    """A scanned response head. status: 100 to 599. line: the status code, a space and the reason phrase.
+    has_date: it says when it was made.
+    """
 
     def __init__(self) -> None:
         self.blank()
         self.status = 0
         self.line = b""
+        self.has_date = False
 
     def scan_line(self, data: bytes, pos: int, end: int) -> int:
         """Scan the status line (RFC 9112 section 4); the index behind its CRLF, or -1 for need more."""
@@ -303,6 +309,9 @@ class ResponseHead(Head):
             # 426 says with it what to upgrade to (RFC 9110 section 15.5.22); of a 101 we write it anew.
             self.upgrade = data[start:end]
             return self.status == 426
+        elif code == DATE:
+            self.has_date = True
+            return True
         else:
             return code != HOP and code != TE
         return False

@@ -19,6 +19,7 @@ FORWARDED_PROTO: Final = 10
 FORWARDED_HOST: Final = 11
 FORWARDED_OTHER: Final = 12  # claims about the client: passed on from trusted proxies alone
 REAL_IP: Final = 13
+DATE: Final = 14  # kept like any other; an answer without one gets ours
 
 # The fields that a proxy must understand. Those of code 0 are kept, but Connection may not remove them.
 KNOWN: Final[dict[bytes, int]] = {
@@ -42,6 +43,7 @@ KNOWN: Final[dict[bytes, int]] = {
     b"x-forwarded-server": FORWARDED_OTHER,
     b"forwarded": FORWARDED_OTHER,
     b"x-real-ip": REAL_IP,
+    b"date": DATE,
 }
 SLOT_MASK: Final = 4095
 
@@ -70,7 +72,7 @@ CODES: Final = bytes(KNOWN.values())
 
 def is_ours(name: bytes) -> bool:
     """Whether this lower-case name is of a field that a proxy writes or judges itself."""
-    return name in KNOWN or name.startswith(b"x-forwarded-")
+    return KNOWN.get(name, DATE) != DATE or name.startswith(b"x-forwarded-")
 
 
 def shadows_ours(name: bytes) -> bool:

@@ -1,0 +1,71 @@
+"""What the core may ask of a request, by name."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from steelyard.proxy.request import Request
+from steelyard.wire.headers import Peer
+from steelyard.wire.http1 import scan_request
+from tests.fakes import head
+
+
+def a_request(*lines: str, trusted: bool = False) -> Request:
+    scanned = scan_request(head(*lines), 0, 65536, 100, trusted, False)
+    assert scanned is not None
+    networks = (ip_network("192.0.2.0/24"),) if trusted else ()
+    return Request(scanned, Peer("192.0.2.7", "http", networks, "192.0.2.1:80"), lambda n: n - 1, 5.0)
+
+
+ASKED = ("GET /a/b?c=d HTTP/1.1", "Host: Site:80", "Content-Type: image/png", "X-Key: one", "x-key: two")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("path", "/a/b?c=d"),
+        ("host", "Site:80"),
+        ("method", "GET"),
+        ("client_ip", "192.0.2.7"),
+        ("content_type", "image/png"),
+        ("header:x-key", "one, two"),
+        ("header:X-KEY", "one, two"),
+        ("header:host", "Site:80"),
+        ("header:other", None),
+        ("header:", None),
+    ],
+)
+def test_a_part_is_found_by_its_name(name: str, expected: str | None) -> None:
+    assert expected == a_request(*ASKED).get(name)
+
+
+@pytest.mark.parametrize("name", ["X-Real-IP", "X-Forwarded-For", "X-Forwarded-Host", "Proxy", "X-Hop", "X_Y"])
+def test_a_field_that_no_backend_is_told_of_is_not_found_either(name: str) -> None:
+    """A route that believed it would be led by what a client claims."""
+    request = a_request("GET / HTTP/1.1", "Host: a", "Connection: X-Hop", f"{name}: 10.0.0.1")
+    assert request.get(f"header:{name}") is None
+
+
+def test_parts_that_a_request_does_not_have_are_none() -> None:
+    request = a_request("GET / HTTP/1.0")
+    assert [None, None, None] == [request.get(name) for name in ("host", "content_type", "header:x")]
+
+
+def test_bytes_beyond_ascii_become_text_one_by_one() -> None:
+    request = a_request("GET / HTTP/1.1", "Host: a", "X: \xfc\xff")
+    assert "\xfc\xff" == request.get("header:x")
+
+
+def test_the_client_is_whom_a_trusted_proxy_names() -> None:
+    request = a_request("GET / HTTP/1.1", "Host: a", "X-Forwarded-For: 203.0.113.9, 198.51.100.1", trusted=True)
+    assert "198.51.100.1" == request.get("client_ip")
+
+
+def test_an_unknown_peer_names_nobody() -> None:
+    request = a_request("GET / HTTP/1.1", "Host: a", "X-Forwarded-For: 203.0.113.9")
+    assert "192.0.2.7" == request.get("client_ip")
+
+
+def test_a_new_request_has_tried_nobody_and_has_no_key() -> None:
+    request = a_request(*ASKED)
+    assert (0, None, 5.0, 2) == (request.key, request.tried, request.now, request.below(3))
