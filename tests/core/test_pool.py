@@ -4,6 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from steelyard import errors
 from steelyard.core.backend import Backend
 from steelyard.core.health import State
 from steelyard.core.policy import Pick, stable_hash
@@ -144,6 +145,20 @@ def test_first_tries_earn_retries_and_further_ones_do_not() -> None:
     assert not pool.retry.withdraw(1.0)
     taken(pool, Pick(no_chance, now=1.0, tried=[]))
     assert [True, False] == [pool.retry.withdraw(1.0) for _ in range(2)]
+
+
+@pytest.mark.parametrize("kind", [errors.CONNECT_FAILED, errors.CONNECT_TIMEOUT])
+def test_a_failed_connect_draws_on_the_budget_only_where_no_check_counts_it(kind: errors.Kind) -> None:
+    """Where there are checks, it is a failed one, and soon nobody asks there any more."""
+    empty = RetrySpec(budget=0.2, budget_floor=0)
+    assert a_pool(retry=empty).bears_retry(kind, 1.0)
+    assert not a_pool(retry=empty, health_check=None).bears_retry(kind, 1.0)
+
+
+@pytest.mark.parametrize("check", [HealthCheckSpec(), None])
+def test_any_other_failure_draws_on_the_budget(check: HealthCheckSpec | None) -> None:
+    pool = a_pool(retry=RetrySpec(budget=0.2, budget_floor=2), health_check=check)
+    assert [True, True, False] == [pool.bears_retry(errors.CLOSED_EARLY, 1.0) for _ in range(3)]
 
 
 def test_the_budget_is_the_specified_one() -> None:

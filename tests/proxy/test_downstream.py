@@ -612,9 +612,9 @@ def test_a_peer_without_an_address_is_called_unknown(world: World) -> None:
 def test_an_answer_without_a_date_gets_one_and_an_answer_with_one_keeps_it(make: Make) -> None:
     """RFC 9110 section 6.6.1; our own answers say theirs too."""
     world = make(routes=HEALTH)
+    router, loop = world.context.router, world.context.loop
     world.context = ListenerContext(
-        *(world.loop, world.wheel, world.listener, world.context.router, (), int, world.records.append),
-        lambda: b"Date: now\r\n",
+        loop, world.wheel, world.listener, router, (), int, world.records.append, lambda: b"Date: now\r\n"
     )
     client = world.client()
     client >> ASK_HEALTH

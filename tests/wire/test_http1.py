@@ -47,6 +47,15 @@ def test_a_head_knows_where_it_ends() -> None:
     assert len(PLAIN) == head.end
 
 
+def test_a_date_is_kept_wherever_it_stands_and_seen_in_an_answer() -> None:
+    """RFC 9110 section 6.6.1: an answer without one is given one, and Connection cannot take it away."""
+    assert [b"date: x\r\n"] == read_request(get(b"date: x")).runs
+    dated = read_response(b"HTTP/1.1 200 OK\r\nDATE: x\r\n\r\n")
+    assert dated.has_date
+    assert [b"DATE: x\r\n"] == dated.runs
+    assert not read_response(b"HTTP/1.1 200 OK\r\nX-Date: x\r\n\r\n").has_date
+
+
 def test_a_field_that_is_not_passed_on_is_not_found_either() -> None:
     """A route on X-Real-IP must not believe what no backend is told."""
     head = read_request(

@@ -17,7 +17,7 @@ from steelyard.core.policy import Pick, create, stable_hash
 from steelyard.core.retry import RetryBudget
 from steelyard.core.spec import PoolSpec
 from steelyard.core.table import Table
-from steelyard.errors import FULL, NONE_UP, Kind
+from steelyard.errors import FULL, NONE_UP, Kind, Phase
 
 FULL_RETRY_AFTER_S: Final = 1  # requests end sooner than backends come back
 
@@ -95,6 +95,16 @@ class Pool:
     def answered(self, backend: Backend, now: float) -> bool:
         """A try was answered: earlier failures are forgiven. True when that changed whether it is up (it cannot)."""
         return backend in self.unsettled and self.take_note(backend, "answered")
+
+    def bears_retry(self, kind: Kind, now: float) -> bool:
+        """Whether the pool can bear one more try after a failure of this kind; counts it.
+
+        A connection that could not be opened has cost no backend anything, and where there are health checks it
+        counts as a failed one, so that soon nobody asks there any more: the budget is for what reaches a backend.
+        """
+        if self.checked and kind.phase is Phase.CONNECT:
+            return True
+        return self.retry.withdraw(now)
 
     def mark_down(self, backend: Backend, now: float) -> bool:
         """Take a backend out until checks bring it back. True when it was up (and the pool has checks)."""

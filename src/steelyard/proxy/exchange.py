@@ -313,7 +313,7 @@ class Exchange(Receiver):
             self.tries -= 1
             self._open(backend, now, True)
             return
-        if safe and self.tries_here < home.same_backend and home.pool.retry.withdraw(now):
+        if safe and self.tries_here < home.same_backend and home.pool.bears_retry(kind, now):
             self.tries_here += 1
             self.timer = self.context.loop.call_later(home.delay_s, self._try_again)
             return
@@ -345,7 +345,7 @@ class Exchange(Receiver):
             return None
         if not may_retry(kind, self.head.method in _IDEMPOTENT, self.body_held, False):
             return None
-        if not home.pool.retry.withdraw(now):
+        if not home.pool.bears_retry(kind, now):
             return None
         self.request.tried.append(self.backend)
         self.request.now = now
