@@ -152,12 +152,12 @@ def test_a_failed_connect_draws_on_the_budget_only_where_no_check_counts_it(kind
     """Where there are checks, it is a failed one, and soon nobody asks there any more."""
     empty = RetrySpec(budget=0.2, budget_floor=0)
     assert a_pool(retry=empty).bears_retry(kind, 1.0)
-    assert not a_pool(retry=empty, health_check=None).bears_retry(kind, 1.0)
+    assert not a_pool(retry=empty, check=None).bears_retry(kind, 1.0)
 
 
 @pytest.mark.parametrize("check", [HealthCheckSpec(), None])
 def test_any_other_failure_draws_on_the_budget(check: HealthCheckSpec | None) -> None:
-    pool = a_pool(retry=RetrySpec(budget=0.2, budget_floor=2), health_check=check)
+    pool = a_pool(retry=RetrySpec(budget=0.2, budget_floor=2), check=check)
     assert [True, True, False] == [pool.bears_retry(errors.CLOSED_EARLY, 1.0) for _ in range(3)]
 
 
