@@ -1,7 +1,7 @@
 """Clients, backends and the clock in any order: nothing leaks, nothing is counted twice, no answer goes astray.
 
 Each request carries a token of its own, and all that a backend says in answer to it is made of that token; what a
-backend says unasked is made of one that belongs to nobody. CASES.md 62: the single most valuable soak test.
+backend says unasked is made of one that belongs to nobody. docs/cases.md 62: the single most valuable soak test.
 """
 
 import re

@@ -402,7 +402,7 @@ def test_when_nobody_answers_better_the_client_gets_the_last_answer(make: Make) 
     assert [(503, "-")] == world.outcomes
 
 
-# Failover: the little balancer of SYSTEMS.md, 5.
+# Failover: the little balancer, system 5 of the README's table.
 
 LITTLE = RetrySpec(tries=3, same_backend=3, delay_s=0.010, mark_down=True, budget=None)
 

@@ -1,4 +1,4 @@
-"""Bodies and trailers, whole, in pieces and streamed: CASES.md C 31 to 34 and 39."""
+"""Bodies and trailers, whole, in pieces and streamed: docs/cases.md C 31 to 34 and 39."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Timeouts and slow clients: CASES.md D with short deadlines, and each with a close that says what happened.
+"""Timeouts and slow clients: docs/cases.md D with short deadlines, and each with a close that says what happened.
 
 Deadlines are met up to a tick (50 ms) late and never early; a busy machine may add to that, so lower bounds are
 exact and upper ones are wide.

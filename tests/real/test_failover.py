@@ -1,4 +1,4 @@
-"""Backends that fail before they answer, and that a client does not see it: CASES.md E 47, 48, 50 to 52."""
+"""Backends that fail before they answer, and that a client does not see it: docs/cases.md E 47, 48, 50 to 52."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What of a head is passed on, and what is not: CASES.md B, seen from a backend and from a client."""
+"""What of a head is passed on, and what is not: docs/cases.md B, seen from a backend and from a client."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 """Active checks with real servers: who is believed to be up, what the log says, and that nobody needs a restart.
 
-CASES.md E 54, 56, 57, 58. Intervals are short, and nothing is measured in seconds: the tests count checks.
+docs/cases.md E 54, 56, 57, 58. Intervals are short, and nothing is measured in seconds: the tests count checks.
 """
 
 import asyncio
@@ -210,7 +210,7 @@ async def test_connections_that_fail_under_requests_count_like_checks() -> None:
 async def test_mark_down_takes_a_server_out_after_one_request_and_a_check_brings_it_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """As system 5 of SYSTEMS.md wants it."""
+    """As the little balancer, system 5 of the README's table, wants it."""
     pool: Mapping[str, Any] = {"retry": {"mark_down": True, "tries": 2}, **checked(rise=1)}
     caplog.set_level(logging.INFO, "steelyard")
 

@@ -1,4 +1,4 @@
-"""Answers before the answer, and answers before the request's end: CASES.md C 28 to 30 and 35."""
+"""Answers before the answer, and answers before the request's end: docs/cases.md C 28 to 30 and 35."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Kept connections and whose bytes are whose: CASES.md F 59 to 61, and keep-alive on both sides."""
+"""Kept connections and whose bytes are whose: docs/cases.md F 59 to 61, and keep-alive on both sides."""
 
 import asyncio
 import random

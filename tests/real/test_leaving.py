@@ -1,4 +1,4 @@
-"""Clients that go away: their backend requests go with them. CASES.md F 61."""
+"""Clients that go away: their backend requests go with them. docs/cases.md F 61."""
 
 import asyncio
 import socket

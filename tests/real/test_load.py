@@ -1,4 +1,4 @@
-"""`steelyard run` in front of real web servers, under real load: nothing is lost, whatever dies. CASES.md E 55."""
+"""`steelyard run` in front of real web servers, under real load: nothing is lost, whatever dies. docs/cases.md E 55."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Back-pressure: who does not read holds the sender back, and nothing heaps up in between. CASES.md C 38.
+"""Back-pressure: who does not read holds the sender back, and nothing heaps up in between. docs/cases.md C 38.
 
 What a sender could get rid of and nobody has read lies in the kernel's buffers, which /proc/net/tcp counts, or in ours.
 """
@@ -18,7 +18,7 @@ from tests.real.support import ON_UVLOOP, one_pool, running, until
 
 MIB: Final = 2**20
 ENDLESS: Final = 200 * MIB
-OURS: Final = 256 * 1024  # a direction (DEFAULTS.md)
+OURS: Final = 256 * 1024  # a direction
 HEADS: Final = {
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % ENDLESS,
     "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % ENDLESS,

@@ -1,6 +1,6 @@
 """Requests that break the rules: the right status and a close that lets it be read, and nothing reaches a backend.
 
-Each row of the tables is a case of CASES.md A or B (its number comes first), sent to a balancer whose backend
+Each row of the tables is a case of docs/cases.md A or B (its number comes first), sent to a balancer whose backend
 records every connection. Where a request breaks the rules only within its body, its head may have gone out; then
 what the backend sees is a connection that ends, never a request that is whole.
 """

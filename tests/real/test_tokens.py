@@ -1,4 +1,4 @@
-"""The answer to one request never reaches another: CASES.md F 62, the most valuable test of a proxy.
+"""The answer to one request never reaches another: docs/cases.md F 62, the most valuable test of a proxy.
 
 Every request carries a token of its own, in its target and in its body; the backend sends it back in the answer's
 head and, many times over, in its body. A client checks every byte of every answer. Around that, everything that

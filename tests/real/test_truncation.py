@@ -1,4 +1,4 @@
-"""Answers that break off: never retried, never made to look whole. CASES.md E 49 and 52."""
+"""Answers that break off: never retried, never made to look whole. docs/cases.md E 49 and 52."""
 
 import asyncio
 from typing import Final

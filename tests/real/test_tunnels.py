@@ -1,4 +1,4 @@
-"""Upgraded connections: CASES.md 36, 37, 85 and 86, with the `websockets` package and with raw bytes."""
+"""Upgraded connections: docs/cases.md 36, 37, 85 and 86, with the `websockets` package and with raw bytes."""
 
 import asyncio
 import random

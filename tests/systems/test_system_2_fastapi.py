@@ -49,7 +49,7 @@ def stage(config_file: Path = EXAMPLE / "steelyard.yaml") -> Iterator[Stage]:
 
 @pytest.mark.real
 def test_the_example_runs_without_containers() -> None:
-    """One start for all that SYSTEMS.md says of it: two replicas take a second or two to come up."""
+    """One start for all that is promised of it: two replicas take a second or two to come up."""
     with stage() as on:
         assert ["replica-1", "replica-2", "replica-1", "replica-2"] == [on.who() for _ in range(4)]
         assert {"host", "message"} == json.loads(get(on.port).text).keys()

@@ -6,7 +6,7 @@ back. Traffic may only speak against a backend that is up: an answer forgives it
 back, for what answers may be an old connection of a server that takes no new ones.
 
 The table is the whole machine: a pair that is missing is a bug. The picture in the documentation is drawn from it.
-Source: h11 `_state.py` (transitions as data), HAProxy (rise and fall), DEFAULTS.md (2 and 3).
+Source: h11 `_state.py` (transitions as data), HAProxy (rise 2, fall 3).
 """
 
 from enum import Enum

@@ -5,7 +5,7 @@ A policy chooses; it neither counts nor judges health. The pool tells it who exi
 - it never picks a backend that is unavailable or has been tried for this request;
 - it returns None when there is no other one, and only then;
 - it has no clock, no randomness and no bytes of its own: all that comes in with the Pick.
-Source: Finagle (load, picker and membership apart), Caddy (one small contract for all), DESIGN.md section 4.
+Source: Finagle (load, picker and membership apart), Caddy (one small contract for all).
 """
 
 from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ The only part of core that knows the others: policy, health and retry budget mee
 Every backend that `acquire` returns is given back by exactly one `release`; so when nothing is in flight, every
 counter of it is 0.
 A pool without a health check believes in all its backends for good: nobody else would bring one up again.
-Source: DESIGN.md section 3; Pingora's load-balancing crate (selection, health, discovery behind one facade).
+Source: Pingora's load-balancing crate (selection, health, discovery behind one facade).
 """
 
 from math import ceil

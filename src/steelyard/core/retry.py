@@ -12,7 +12,7 @@ retries that run at one time (20 % of the active requests); that refuses lawful 
 one backend of three dies with all it had in flight, while a balance has been earned by the traffic before and
 bounds a storm just as exactly. It is capped at what the last window earned, so that a quiet night saves up
 nothing for the morning. No tick: the window is computed from `now`.
-Source: Finagle `RetryBudget` (tokens), DEFAULTS.md (20 %, at least 3).
+Source: Finagle `RetryBudget` (tokens), Envoy (20 %, at least 3); docs/design/003-retry-budget.md.
 """
 
 from typing import Final

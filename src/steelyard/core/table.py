@@ -5,9 +5,8 @@ anyone may write, and goes on with one column of counters a worker (IN_FLIGHT, R
 alone writes. So a plain store is enough for a counter, readers add the columns up, and only `fetch_add` has to
 be atomic. Zeroed memory is a valid table: everything healthy, nothing in flight.
 
-The array lies over any writable buffer: a bytearray for one worker, a shared mapping for several.
-Source: DESIGN.md section 5. Both blocks are 8 cells long, the 64 bytes of one cache line, so that no worker's
-store takes the line away that another one is writing.
+The array lies over any writable buffer: a bytearray for one worker, a shared mapping for several. Both blocks are
+8 cells long, the 64 bytes of one cache line, so that no worker's store takes the line away that another is writing.
 """
 
 from mmap import mmap

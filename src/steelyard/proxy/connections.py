@@ -2,7 +2,7 @@
 
 Taking from the end that was used last lets the others grow old and go, so that a pool that was busy shrinks;
 it also finds the connection that is least likely to have been closed meanwhile.
-Source: httpcore's pool (which connection is given to whom is a pure step over lists); DEFAULTS of HAProxy.
+Source: httpcore's pool (which connection is given to whom is a pure step over lists).
 """
 
 from asyncio import AbstractEventLoop
