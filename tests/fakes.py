@@ -638,9 +638,9 @@ def ok(body: bytes = b"ok", *fields: str) -> bytes:
     return answer("HTTP/1.1 200 OK", *fields, f"Content-Length: {len(body)}", body=body)
 
 
-def refused(kind: Kind, *, close: bool = False, to_head: bool = False) -> bytes:
+def refused(kind: Kind, *, close: bool = False, to_head: bool = False, retry_after_s: int = 1) -> bytes:
     """The answer for a failure."""
-    return refusal(kind, b"Connection: close\r\n" if close else b"", to_head)
+    return refusal(kind, b"Connection: close\r\n" if close else b"", to_head, retry_after_s)
 
 
 def chunks(*pieces: bytes, end: bool = True) -> bytes:

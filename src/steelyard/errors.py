@@ -69,6 +69,7 @@ BODY_TOO_LARGE: Final = Kind("body_too_large", 413, *_REQUEST, "The body is larg
 TARGET_TOO_LONG: Final = Kind("target_too_long", 414, *_REQUEST, "The request line is too long.")
 HEAD_TOO_LARGE: Final = Kind("head_too_large", 431, *_REQUEST, "The header section is too large.")
 CODING_UNKNOWN: Final = Kind("coding_unknown", 501, *_REQUEST, "Only the transfer coding 'chunked' is known.")
+LOOP: Final = Kind("loop", 508, *_REQUEST, "The request came through here too often: a loop of proxies.")
 VERSION_UNKNOWN: Final = Kind("version_unknown", 505, *_REQUEST, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
 CLIENT_GONE: Final = Kind("client_gone", 0, *_REQUEST, "The client closed the connection.")
 CLIENT_TOO_SLOW: Final = Kind(
@@ -79,7 +80,9 @@ CLIENT_TOO_SLOW: Final = Kind(
 NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")
 NONE_UP: Final = Kind("none_up", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Service not available")
 FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit.")
-STOPPING: Final = Kind("stopping", 503, Side.OURS, Phase.CHOOSE, Retry.NEVER, "The balancer is stopping.")
+STOPPING: Final = Kind(
+    "stopping", 0, Side.OURS, Phase.ANSWER, Retry.NEVER, "The balancer stopped before the answer was whole."
+)
 INTERNAL: Final = Kind("internal", 500, Side.OURS, Phase.CHOOSE, Retry.NEVER, "The balancer has a bug.")
 
 # The backend.

@@ -76,7 +76,9 @@ class Worker:
             sinks.append(self.access_log.add)
         if self.on_record is not None:
             sinks.append(self.on_record)
-        return ListenerContext(self.loop, self.wheel, spec, router, networks, below, _fan_out(sinks), date_line)
+        return ListenerContext(
+            self.loop, self.wheel, spec, router, networks, below, _fan_out(self.loop, sinks), date_line
+        )
 
     async def start(self) -> None:
         """Listen and check. Raises ListenError; then nothing is left listening."""
@@ -114,12 +116,19 @@ class Worker:
         return any(listener.context.downstreams for listener in self.listeners.values())
 
 
-def _fan_out(sinks: list[OnRecord]) -> OnRecord | None:
-    if len(sinks) < 2:
-        return sinks[0] if sinks else None
+def _fan_out(loop: AbstractEventLoop, sinks: list[OnRecord]) -> OnRecord | None:
+    """One callback for all that want the records; None when nobody does.
+
+    A sink that raises is a bug of its own: it is told to the loop, and costs no answer.
+    """
+    if not sinks:
+        return None
 
     def all_of_them(record: Record) -> None:
         for sink in sinks:
-            sink(record)
+            try:
+                sink(record)
+            except Exception as exc:
+                loop.call_exception_handler({"message": "a callback for records failed", "exception": exc})
 
     return all_of_them

@@ -215,3 +215,12 @@ def test_whatever_is_set_and_moved_every_deadline_is_met_once_and_in_time(
         for expected, got in zip(times, bell.rang, strict=True):
             assert expected <= got <= expected + TICK_S + 0.001
     assert [] == loop.timers
+
+
+def test_a_deadline_beyond_all_time_is_as_good_as_none() -> None:
+    """A slot's number must fit into a C long."""
+    loop, wheel = a_wheel()
+    bell = Bell(loop)
+    wheel.expect(bell, 1e300)
+    loop.turn(1000.0)
+    assert [] == bell.rang

@@ -1,6 +1,8 @@
 """The client's side: requests in, answers out in order, and every way of closing."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from sys import getrefcount
 
 import pytest
 
@@ -597,7 +599,7 @@ def test_a_cut_ends_whatever_is_going_on(world: World) -> None:
         downstream.cut()
     world.loop.settle()
     assert all(peer.transport.lost for peer in (client, backend, idle, dialling))
-    assert [(503, "stopping")] * 2 == world.outcomes
+    assert [(0, "stopping")] * 2 == world.outcomes
     assert [] == world.dialled
     assert {} == world.in_flight
 
@@ -619,3 +621,32 @@ def test_an_answer_without_a_date_gets_one_and_an_answer_with_one_keeps_it(make:
     client = world.client()
     client >> ASK_HEALTH
     client << HEALTHY.replace(b"\r\n\r\n", b"\r\nDate: now\r\n\r\n")
+
+
+def test_a_head_as_large_as_its_limit_allows_arrives_however_it_is_split(make: Make) -> None:
+    """Also one that is larger than what may wait behind an answer."""
+    world = make()
+    world.context = ListenerContext(
+        *(world.context.loop, world.wheel, replace(world.listener, max_head_bytes=256 * 1024)),
+        *(world.context.router, (), int, world.records.append, lambda: b""),
+    )
+    client = world.client()
+    large = request("GET / HTTP/1.1", *[f"X-{number}: {'x' * 2000}" for number in range(60)])
+    client >> large[:100_000]
+    assert client.transport.reading
+    client >> large[100_000:]
+    assert len(large) - 100 < len(world.accept("a").take())
+
+
+def test_nothing_of_a_body_is_kept_when_it_was_passed_on(world: World) -> None:
+    client = world.client()
+    client >> request("PUT / HTTP/1.1", "Content-Length: 200000")
+    backend = world.accept("a")
+    backend.take()
+    body = b"x" * 200_000
+    before = getrefcount(body)
+    client >> body
+    assert body == backend.take()
+    backend >> ok()
+    client << ok()
+    assert before == getrefcount(body)

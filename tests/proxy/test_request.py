@@ -5,8 +5,8 @@ from ipaddress import ip_network
 import pytest
 
 from steelyard.proxy.request import Request
-from steelyard.wire.headers import Peer
 from steelyard.wire.http1 import scan_request
+from steelyard.wire.peer import Peer
 from tests.fakes import head
 
 

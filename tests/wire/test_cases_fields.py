@@ -6,8 +6,9 @@ import pytest
 
 from steelyard import errors
 from steelyard.wire import framing
-from steelyard.wire.headers import Peer, request_bytes, response_pieces
+from steelyard.wire.headers import request_bytes, response_pieces
 from steelyard.wire.http1 import response_framing
+from steelyard.wire.peer import Peer
 from tests.wire.three_ways import get, lines, read_body, read_request, read_response, refused_request, refused_response
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -6,7 +6,8 @@ The numbers are names, by which tests of several rooms refer to the same case; t
 import pytest
 
 from steelyard import errors
-from steelyard.wire.headers import Peer, request_bytes
+from steelyard.wire.headers import request_bytes
+from steelyard.wire.peer import Peer
 from tests.wire.three_ways import (
     feed,
     get,

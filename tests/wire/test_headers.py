@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.wire import framing
-from steelyard.wire.headers import Network, Peer, is_trusted, request_bytes, response_pieces
+from steelyard.wire.headers import request_bytes, response_pieces
+from steelyard.wire.peer import Network, Peer, is_trusted
 from tests.wire.three_ways import get, lines, read_request, read_response
 
 OUR_PROXIES: list[Network] = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]

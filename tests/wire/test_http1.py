@@ -747,3 +747,9 @@ def test_trailers_have_limits_of_their_own() -> None:
     assert len(data) == read_trailers(data, max_bytes=len(data), max_fields=2).end
     assert errors.HEAD_TOO_LARGE == refused_trailers(data, max_bytes=len(data) - 1)
     assert errors.HEAD_TOO_LARGE == refused_trailers(data, max_fields=1)
+
+
+def test_a_request_that_came_through_too_many_proxies_is_in_a_loop() -> None:
+    """Every proxy adds a Via line; a balancer that is its own backend adds them until somebody says stop."""
+    assert 16 == read_request(get(*[b"Via: 1.1 x"] * 16)).hops
+    assert errors.LOOP == refused_request(get(*[b"Via: 1.1 x"] * 17))

@@ -10,7 +10,7 @@ from hypothesis import example, given
 
 from steelyard.errors import ProtocolError
 from steelyard.wire import framing
-from steelyard.wire.headers import Peer, request_bytes, response_pieces
+from steelyard.wire.headers import request_bytes, response_pieces
 from steelyard.wire.http1 import (
     RequestHead,
     ResponseHead,
@@ -18,6 +18,7 @@ from steelyard.wire.http1 import (
     scan_request,
     scan_response,
 )
+from steelyard.wire.peer import Peer
 from tests.wire.messages import Message, damaged, requests, responses
 from tests.wire.oracles import (
     LLHTTP_MISREADS,

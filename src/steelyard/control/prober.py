@@ -61,7 +61,11 @@ class Prober:
     async def watch(self, backend: Backend) -> None:
         while True:
             started = self.loop.time()
-            detail = await self.probe(backend)
+            try:
+                detail = await self.probe(backend)
+            except Exception as exc:  # a bug of ours: a check that nobody makes any more would be worse
+                _log.exception("http://%s: the check itself failed (pool %s)", backend.label, self.pool.name)
+                detail = f"the check itself failed: {exc}"
             changed = self.pool.probed(backend, detail is None, self.loop.time())
             if changed or self.check.log == "all":
                 log_state(self.pool, backend, backend.healthy, detail or "")

@@ -20,7 +20,7 @@ KEY_BYTES: Final = 8
 
 
 class Pick:
-    """What a policy may know of the request it chooses for. The proxy's exchange is a subclass of it.
+    """What a policy may know of the request it chooses for. The proxy's `Request` is a subclass of it.
 
     key: stable 64-bit hash of what the pool's `key` names; 0 when that is nothing (the pool fills it in).
     now: monotonic seconds. tried: the backends that this request must not get again, or None.

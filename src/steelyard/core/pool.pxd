@@ -29,6 +29,8 @@ cdef class Pool:
     cpdef int release(self, Backend backend, bint failed, double now) except -1
     cpdef bint connect_failed(self, Backend backend, double now) except -1
     cpdef bint answered(self, Backend backend, double now) except -1
+    @cython.locals(backend=Backend)
+    cpdef bint has_other(self, Pick request) except -1
     cpdef bint bears_retry(self, object kind, double now) except -1
     cpdef bint mark_down(self, Backend backend, double now) except -1
     cpdef bint probed(self, Backend backend, bint ok, double now) except -1

@@ -96,6 +96,13 @@ class Pool:
         """A try was answered: earlier failures are forgiven. True when that changed whether it is up (it cannot)."""
         return backend in self.unsettled and self.take_note(backend, "answered")
 
+    def has_other(self, request: Pick) -> bool:
+        """Whether there is a backend that this request could get now. Looks at every one: for failures only."""
+        for backend in self.backends:
+            if request.may_take(backend):
+                return True
+        return False
+
     def bears_retry(self, kind: Kind, now: float) -> bool:
         """Whether the pool can bear one more try after a failure of this kind; counts it.
 

@@ -14,7 +14,7 @@ cdef class Client(Timed):
     cpdef end(self, double now)
     cpdef abort(self, object kind)
     cpdef respond(self, object spec, double now)
-    cpdef refuse(self, object kind, double now)
+    cpdef refuse(self, object kind, Py_ssize_t retry_after_s, double now)
     cpdef switch(self, ResponseHead head)
     cpdef send_eof(self)
     cpdef close(self, double now)

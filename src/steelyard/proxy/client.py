@@ -48,8 +48,8 @@ class Client(Timed):
         """Give a whole fixed answer."""
         raise NotImplementedError
 
-    def refuse(self, kind: Kind, now: float) -> None:
-        """Give the whole answer of a failed exchange."""
+    def refuse(self, kind: Kind, retry_after_s: int, now: float) -> None:
+        """Give the whole answer of a failed exchange. retry_after_s: what a 503 says of when to come again."""
         raise NotImplementedError
 
     def switch(self, head: ResponseHead) -> None:

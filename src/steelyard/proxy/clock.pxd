@@ -2,7 +2,7 @@
 
 cimport cython
 
-cdef double TICK_S, HORIZON_S, inf
+cdef double TICK_S, HORIZON_S, FOREVER_S, inf
 cdef int _NO_SLOT
 
 

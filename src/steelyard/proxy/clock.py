@@ -19,6 +19,8 @@ from typing import Final
 TICK_S: Final = 0.05
 # A timed thing that waits longer than this is looked at in between; keeps the slots few.
 HORIZON_S: Final = 120.0
+# Monotonic seconds that no machine reaches: beyond them a slot's number would not fit in a C long.
+FOREVER_S: Final = 1e12
 _NO_SLOT: Final = -1
 
 
@@ -56,7 +58,7 @@ class Wheel:
     def expect(self, timed: Timed, deadline: float) -> None:
         """Set a deadline, earlier or later than the one before."""
         timed.deadline = deadline
-        slot = int(deadline / TICK_S) + 1
+        slot = int(min(deadline, FOREVER_S) / TICK_S) + 1
         if timed.slot == _NO_SLOT or slot < timed.slot:
             self.place(timed, slot)
 
@@ -101,7 +103,7 @@ class Wheel:
                 if timed.deadline <= now:
                     due.append(timed)
                 elif timed.deadline != inf:
-                    self.place(timed, int(timed.deadline / TICK_S) + 1)
+                    self.place(timed, int(min(timed.deadline, FOREVER_S) / TICK_S) + 1)
         for timed in due:
             if timed.deadline > now:  # one before it in this turn has ended it, or given it more time
                 continue

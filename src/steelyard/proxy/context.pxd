@@ -2,7 +2,7 @@
 
 from steelyard.core.router cimport Router
 from steelyard.proxy.clock cimport Wheel
-from steelyard.wire.headers cimport Peer
+from steelyard.wire.peer cimport Peer
 
 cdef int MAX_PEERS
 

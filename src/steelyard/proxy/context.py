@@ -1,4 +1,4 @@
-"""What all exchanges of one listener share. Replaced as a whole when the configuration changes."""
+"""What all exchanges of one listener share."""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, Final
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
 from steelyard.proxy.clock import Wheel
-from steelyard.wire.headers import Network, Peer
+from steelyard.wire.peer import Network, Peer
 
 # A few hundred bytes each; connections keep theirs when the table is emptied.
 MAX_PEERS: Final = 4096

@@ -5,7 +5,8 @@ from steelyard.proxy.client cimport Client
 from steelyard.proxy.context cimport ListenerContext
 from steelyard.proxy.exchange cimport Exchange
 from steelyard.wire.chunked cimport ChunkScanner
-from steelyard.wire.headers cimport Peer, response_pieces
+from steelyard.wire.headers cimport response_pieces
+from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead, scan_request
 from steelyard.wire.slices cimport cut
 
@@ -46,6 +47,7 @@ cdef class Downstream(Client):
     cdef receive_head(self, bytes data)
     cdef take_in(self, bytes data)
     cdef Py_ssize_t waiting(self) except -1
+    cdef Py_ssize_t most_ahead(self) except -1
     cdef hold_back(self)
     cdef read_on(self)
     cdef forget(self)
@@ -73,7 +75,7 @@ cdef class Downstream(Client):
     cdef rest(self, double now)
     cpdef abort(self, object kind)
     cpdef respond(self, object spec, double now)
-    cpdef refuse(self, object kind, double now)
+    cpdef refuse(self, object kind, Py_ssize_t retry_after_s, double now)
     cdef reject(self, object kind, double now)
     cpdef switch(self, ResponseHead head)
     cpdef send_eof(self)

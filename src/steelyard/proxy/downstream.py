@@ -28,8 +28,9 @@ from steelyard.proxy.half_close import half_close
 from steelyard.wire.answers import fixed_answer, refusal
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN
-from steelyard.wire.headers import Peer, response_pieces
+from steelyard.wire.headers import response_pieces
 from steelyard.wire.http1 import RequestHead, ResponseHead, scan_request
+from steelyard.wire.peer import Peer
 from steelyard.wire.slices import cut
 
 # What may wait here behind the request that is being answered.
@@ -100,7 +101,7 @@ class Downstream(Client):
             now = self.context.wheel.now()
             self.deadline = now + self.context.body_s
             pos = self.read_body(data, 0, now)
-            if self.state == _ANSWER or self.state == _HEAD:
+            if pos < len(data) and (self.state == _ANSWER or self.state == _HEAD):
                 self.buffer, self.at = data, pos
                 self.read_on()
         elif self.state == _ANSWER:
@@ -129,9 +130,13 @@ class Downstream(Client):
         """How many bytes wait to be understood."""
         return len(self.buffer) - self.at
 
+    def most_ahead(self) -> int:
+        """How many bytes may wait: a head must fit, whatever its limit."""
+        return max(MAX_AHEAD_BYTES, self.context.max_head_bytes)
+
     def hold_back(self) -> None:
         """Read no more from a client that is far ahead of its answers; read on when it no longer is."""
-        if self.waiting() > MAX_AHEAD_BYTES:
+        if self.waiting() > self.most_ahead():
             self.pause()
         elif self.paused and self.state == _HEAD:
             self.resume(self.context.wheel.now())
@@ -253,7 +258,7 @@ class Downstream(Client):
         if begun:
             self.abort(kind)
         else:
-            self.refuse(kind, now)
+            self.refuse(kind, 1, now)
 
     def eof_received(self) -> bool:
         """The client sends no more. Outside a tunnel that means it is gone, as it does for nginx."""
@@ -417,14 +422,14 @@ class Downstream(Client):
         self.out.append(fixed_answer(spec.status, body, spec.content_type, self.last_lines(), self.to_head_request))
         self.end(now)
 
-    def refuse(self, kind: Kind, now: float) -> None:
+    def refuse(self, kind: Kind, retry_after_s: int, now: float) -> None:
         if self.state == _BODY or self.context.stopping or (kind.side is Side.CLIENT and kind is not errors.NO_ROUTE):
             self.keep = False
         if kind.status == 0:
             self.exchange = None
             self.drop()
             return
-        self.out = [refusal(kind, self.last_lines(), self.to_head_request)]
+        self.out = [refusal(kind, self.last_lines(), self.to_head_request, retry_after_s)]
         self.wraps = False
         if not self.keep:
             self.state = _BODY  # whatever may still come is no request any more
@@ -437,7 +442,7 @@ class Downstream(Client):
             self.context.on_record(refused_record(now, self.peer.address, self.context.name, kind))
         self.minor = 1
         self.to_head_request = False
-        self.refuse(kind, now)
+        self.refuse(kind, 1, now)
 
     def switch(self, head: ResponseHead) -> None:
         assert self.transport is not None and self.exchange is not None and head.upgrade is not None
@@ -468,7 +473,7 @@ class Downstream(Client):
             self.transport.pause_reading()
 
     def resume(self, now: float) -> None:
-        if self.state == _ANSWER and self.waiting() > MAX_AHEAD_BYTES:
+        if self.state == _ANSWER and self.waiting() > self.most_ahead():
             return  # enough waits here already
         if self.paused and self.transport is not None and self.state < _CLOSING:
             self.paused = False

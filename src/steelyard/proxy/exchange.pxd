@@ -12,7 +12,8 @@ from steelyard.proxy.context cimport ListenerContext
 from steelyard.proxy.request cimport Request
 from steelyard.proxy.receiver cimport Receiver
 from steelyard.proxy.upstream cimport Upstream
-from steelyard.wire.headers cimport Peer, request_bytes
+from steelyard.wire.headers cimport request_bytes
+from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
 cdef double inf
@@ -26,7 +27,7 @@ cdef class Exchange(Receiver):
     cdef readonly Request request
     cdef double started
     cdef Route route
-    cdef PoolConnections home
+    cdef PoolConnections connections
     cdef readonly Backend backend
     cdef Upstream upstream
     cdef object dial
@@ -41,6 +42,7 @@ cdef class Exchange(Receiver):
     cdef int tries_here
     cdef bint stale_retried
     cdef readonly int status
+    cdef Py_ssize_t retry_after_s
     cdef Py_ssize_t sent_bytes
     cdef readonly bint tunnel
     cdef bint client_eof
@@ -58,7 +60,7 @@ cdef class Exchange(Receiver):
     cpdef on_client_eof(self, double now)
     cpdef on_client_gone(self, object kind, double now)
     cdef _first_try(self, double now)
-    @cython.locals(connections=Connections, upstream=Upstream)
+    @cython.locals(kept=Connections, upstream=Upstream)
     cdef _open(self, Backend backend, double now, bint fresh)
     cpdef _on_dialled(self, Upstream upstream, object kind, str detail)
     @cython.locals(to_head_request=bint)
@@ -66,19 +68,19 @@ cdef class Exchange(Receiver):
     cdef _let_go(self)
     cpdef on_interim(self, ResponseHead head)
     cpdef bint on_switch(self, ResponseHead head, double now) except -1
-    @cython.locals(home=PoolConnections, other=Backend)
+    @cython.locals(connections=PoolConnections, other=Backend)
     cpdef on_head(self, ResponseHead head, int framing, double now)
-    cpdef on_body(self, bytes data, double now)
+    cpdef on_body(self, bytes data, Py_ssize_t size, double now)
     cpdef on_pause(self)
-    @cython.locals(client=Client, upstream=Upstream, connections=Connections)
+    @cython.locals(client=Client, upstream=Upstream, kept=Connections)
     cpdef on_end(self, bint reusable, double now)
     cpdef on_upstream_full(self)
     cpdef on_upstream_ready(self, double now)
     cpdef on_upstream_eof(self, double now)
-    @cython.locals(backend=Backend, home=PoolConnections, client=Client, other=Backend, safe=bint, changed=bint)
+    @cython.locals(backend=Backend, connections=PoolConnections, client=Client, other=Backend, safe=bint, changed=bint)
     cpdef on_failed(self, object kind, str detail, double now)
     cpdef _try_again(self)
-    @cython.locals(home=PoolConnections)
+    @cython.locals(connections=PoolConnections)
     cdef Backend _elsewhere(self, object kind, double now)
     cdef _move(self, Backend other, double now)
     cdef _fail_for_good(self, object kind, double now)

@@ -29,8 +29,9 @@ from steelyard.proxy.dial import Dial
 from steelyard.proxy.receiver import Receiver
 from steelyard.proxy.request import Request
 from steelyard.proxy.upstream import Upstream
-from steelyard.wire.headers import Peer, request_bytes
+from steelyard.wire.headers import request_bytes
 from steelyard.wire.http1 import RequestHead, ResponseHead
+from steelyard.wire.peer import Peer
 
 _IDEMPOTENT: Final = frozenset([method.encode() for method in IDEMPOTENT])
 
@@ -49,7 +50,7 @@ class Exchange(Receiver):
         self.request = Request(head, peer, context.below, now)
         self.started = now
         self.route: Route | None = None
-        self.home: PoolConnections | None = None
+        self.connections: PoolConnections | None = None
         self.backend: Backend | None = None
         self.upstream: Upstream | None = None
         self.dial: Dial | None = None
@@ -64,6 +65,7 @@ class Exchange(Receiver):
         self.tries_here = 0
         self.stale_retried = False
         self.status = 0
+        self.retry_after_s = 1
         self.sent_bytes = 0
         self.tunnel = False
         self.client_eof = False
@@ -92,10 +94,10 @@ class Exchange(Receiver):
         if route.pool is None:
             self._respond(route, now)
             return
-        self.home = route.pool  # type: ignore[assignment]
-        assert self.home is not None
-        if self.home.total_s >= 0.0:
-            self.context.wheel.expect(self, now + self.home.total_s)
+        self.connections = route.pool  # type: ignore[assignment]
+        assert self.connections is not None
+        if self.connections.total_s >= 0.0:
+            self.context.wheel.expect(self, now + self.connections.total_s)
         self._first_try(now)
 
     def on_request_body(self, data: bytes, size: int, now: float) -> None:
@@ -103,6 +105,7 @@ class Exchange(Receiver):
         if self.tunnel:
             assert self.upstream is not None
             self._touch_tunnel(now)
+            self.body_bytes += size
             self.upstream.write(data)
             return
         self.body_bytes += size
@@ -167,22 +170,23 @@ class Exchange(Receiver):
     # Choosing a backend.
 
     def _first_try(self, now: float) -> None:
-        assert self.home is not None
-        chosen = self.home.pool.acquire(self.request)
+        assert self.connections is not None
+        chosen = self.connections.pool.acquire(self.request)
         if not isinstance(chosen, Backend):
+            self.retry_after_s = chosen.retry_after_s
             self._refuse(chosen.kind, now)
             return
         self._open(chosen, now, False)
 
     def _open(self, backend: Backend, now: float, fresh: bool) -> None:
         """Get a connection to an acquired backend. fresh: not a kept one."""
-        assert self.home is not None
+        assert self.connections is not None
         self.backend = backend
         self.tries += 1
-        connections: Connections = self.home.of_backend[backend]
-        upstream = None if fresh else connections.take(now)
+        kept: Connections = self.connections.of_backend[backend]
+        upstream = None if fresh else kept.take(now)
         if upstream is None:
-            self.dial = connections.dial(self._on_dialled)
+            self.dial = kept.dial(self._on_dialled)
             if self.client is not None and not self.request_done:
                 self.client.pause()
         else:
@@ -199,12 +203,12 @@ class Exchange(Receiver):
 
     def _send(self, upstream: Upstream, now: float) -> None:
         """The request goes out, as far as it has come."""
-        assert self.home is not None and self.client is not None
+        assert self.connections is not None and self.client is not None
         self.upstream = upstream
         if not self.request_head:
             self.request_head = request_bytes(self.head, self.request.peer)
         to_head_request = self.head.method == b"HEAD"
-        upstream.ask(self, to_head_request, not self.client.takes_chunks, self.home.response_s)
+        upstream.ask(self, to_head_request, not self.client.takes_chunks, self.connections.response_s)
         if self.request_done:
             upstream.await_answer(now)
         if self.body is None:
@@ -214,13 +218,15 @@ class Exchange(Receiver):
             self._let_go()
         if self.client_full:
             upstream.pause()
-        if not upstream.full:
+        if upstream.full:
+            self.client.pause()
+        else:
             self.client.resume(now)
 
     def _let_go(self) -> None:
         """Keep the sent pieces only while they may be needed for another try."""
-        assert self.home is not None
-        if self.held_bytes > self.home.hold_bytes or self.head.method not in _IDEMPOTENT:
+        assert self.connections is not None
+        if self.held_bytes > self.connections.hold_bytes or self.head.method not in _IDEMPOTENT:
             self.body = None
             self.body_held = False
 
@@ -243,10 +249,10 @@ class Exchange(Receiver):
         return True
 
     def on_head(self, head: ResponseHead, framing: int, now: float) -> None:
-        home = self.home
-        assert home is not None and self.backend is not None and self.client is not None
-        home.pool.answered(self.backend, now)
-        if home.on_status and head.status in home.on_status:
+        connections = self.connections
+        assert connections is not None and self.backend is not None and self.client is not None
+        connections.pool.answered(self.backend, now)
+        if connections.on_status and head.status in connections.on_status:
             other = self._elsewhere(errors.STATUS, now)
             if other is not None:
                 assert self.upstream is not None
@@ -257,10 +263,10 @@ class Exchange(Receiver):
         self.status = head.status
         self.client.send_head(head, framing)
 
-    def on_body(self, data: bytes, now: float) -> None:
+    def on_body(self, data: bytes, size: int, now: float) -> None:
         if self.tunnel:
             self._touch_tunnel(now)
-        self.sent_bytes += len(data)
+        self.sent_bytes += size
         if self.client is not None:
             self.client.send_body(data)
 
@@ -270,11 +276,11 @@ class Exchange(Receiver):
 
     def on_end(self, reusable: bool, now: float) -> None:
         client, upstream = self.client, self.upstream
-        assert self.home is not None and self.backend is not None and client is not None and upstream is not None
+        assert self.connections is not None and self.backend is not None and client is not None and upstream is not None
         self.upstream = None
-        if reusable and self.request_done:
-            connections: Connections = self.home.of_backend[self.backend]
-            connections.give(upstream, now)
+        if reusable and self.request_done and not upstream.full:
+            kept: Connections = self.connections.of_backend[self.backend]
+            kept.give(upstream, now)
         else:
             # An answer that came before the request's end: the rest of it must not be taken for a new one.
             upstream.close()
@@ -300,8 +306,8 @@ class Exchange(Receiver):
 
     def on_failed(self, kind: Kind, detail: str, now: float) -> None:
         self.upstream = None
-        backend, home, client = self.backend, self.home, self.client
-        assert backend is not None and home is not None and client is not None
+        backend, connections, client = self.backend, self.connections, self.client
+        assert backend is not None and connections is not None and client is not None
         if self.status:
             client.abort(kind)
             self._finish(kind, now)
@@ -313,21 +319,24 @@ class Exchange(Receiver):
             self.tries -= 1
             self._open(backend, now, True)
             return
-        if safe and self.tries_here < home.same_backend and home.pool.bears_retry(kind, now):
+        if safe and self.tries_here < connections.same_backend and connections.pool.bears_retry(kind, now):
             self.tries_here += 1
-            self.timer = self.context.loop.call_later(home.delay_s, self._try_again)
+            self.timer = self.context.loop.call_later(connections.delay_s, self._try_again)
             return
-        changed = kind.phase is Phase.CONNECT and home.pool.connect_failed(backend, now)
-        if home.mark_down and safe:
-            changed = home.pool.mark_down(backend, now) or changed
+        changed = kind.phase is Phase.CONNECT and connections.pool.connect_failed(backend, now)
+        if connections.mark_down and safe:
+            changed = connections.pool.mark_down(backend, now) or changed
         if changed:
-            home.on_change(home.pool, backend, False, detail)
+            connections.on_change(connections.pool, backend, False, detail)
         other = self._elsewhere(kind, now)
         if other is not None:
             self._move(other, now)
         else:
             # With mark_down every backend that was tried is down now: the client hears what all others will.
-            self._refuse(errors.NONE_UP if home.mark_down and safe else kind, now)
+            if connections.mark_down and safe:
+                kind = errors.NONE_UP
+                self.retry_after_s = connections.pool.none_up.retry_after_s
+            self._refuse(kind, now)
 
     def _try_again(self) -> None:
         """One more try at the same backend, which is still acquired."""
@@ -337,19 +346,19 @@ class Exchange(Receiver):
 
     def _elsewhere(self, kind: Kind, now: float) -> Backend | None:
         """Another backend for one more try, acquired; None when no more try is allowed, or there is no other."""
-        home = self.home
-        assert home is not None and self.backend is not None
+        connections = self.connections
+        assert connections is not None and self.backend is not None
         if self.request.tried is None:
             self.request.tried = []
-        if len(self.request.tried) + 1 >= home.tries:
+        if len(self.request.tried) + 1 >= connections.tries:
             return None
         if not may_retry(kind, self.head.method in _IDEMPOTENT, self.body_held, False):
             return None
-        if not home.pool.bears_retry(kind, now):
-            return None
         self.request.tried.append(self.backend)
         self.request.now = now
-        chosen = home.pool.acquire(self.request)
+        if not connections.pool.has_other(self.request) or not connections.pool.bears_retry(kind, now):
+            return None
+        chosen = connections.pool.acquire(self.request)
         return chosen if isinstance(chosen, Backend) else None
 
     def _move(self, other: Backend, now: float) -> None:
@@ -376,7 +385,7 @@ class Exchange(Receiver):
         assert client is not None
         self.status = kind.status
         self._finish(kind, now)
-        client.refuse(kind, now)
+        client.refuse(kind, self.retry_after_s, now)
 
     def _respond(self, route: Route, now: float) -> None:
         client = self.client
@@ -396,8 +405,8 @@ class Exchange(Receiver):
             self._fail_for_good(errors.TOTAL_TIMEOUT, now)
 
     def _touch_tunnel(self, now: float) -> None:
-        assert self.home is not None
-        self.context.wheel.expect(self, now + self.home.tunnel_s)
+        assert self.connections is not None
+        self.context.wheel.expect(self, now + self.connections.tunnel_s)
 
     def _end_tunnel(self, now: float) -> None:
         client = self.client
@@ -414,10 +423,10 @@ class Exchange(Receiver):
         """Give the acquired backend back: the only place that does."""
         backend = self.backend
         if backend is not None:
-            assert self.home is not None
+            assert self.connections is not None
             self.backend = None
             self.label = backend.label
-            self.home.pool.release(backend, failed, now)
+            self.connections.pool.release(backend, failed, now)
 
     def _finish(self, kind: Kind | None, now: float) -> None:
         """The only exit: nothing is in flight any more, and everything lets go of everything."""
@@ -448,7 +457,7 @@ class Exchange(Receiver):
                 target=request.get("path") or "-",
                 status=self.status,
                 word="-" if kind is None else kind.word,
-                pool="-" if self.home is None else self.home.pool.name,
+                pool="-" if self.connections is None else self.connections.pool.name,
                 backend=self.label,
                 tries=self.tries,
                 duration_s=now - self.started,

@@ -3,12 +3,15 @@
 import errno
 import socket
 from asyncio import AbstractEventLoop, Server
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from steelyard.core.spec import ListenerSpec
 from steelyard.errors import ListenError
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.downstream import Downstream
+
+# Addresses that mean all of the machine's: no name to call a listener by.
+WILDCARDS: Final = ("0.0.0.0", "::")
 
 
 class Address(NamedTuple):
@@ -68,7 +71,8 @@ class Listener:
         """Bind and accept. Raises ListenError."""
         sock = bind(self.spec)
         self.address = Address(*sock.getsockname()[:2])
-        self.context.local = str(self.address)
+        host = "localhost" if self.address.host in WILDCARDS else self.address.host
+        self.context.local = str(Address(host, self.address.port))
         self.server = await self.loop.create_server(
             lambda: Downstream(self.context),  # type: ignore[arg-type, return-value]
             sock=sock,

@@ -23,8 +23,8 @@ class Receiver(Timed):
         """The final head."""
         raise NotImplementedError
 
-    def on_body(self, data: bytes, now: float) -> None:
-        """A piece of the body, framed as `on_head` said."""
+    def on_body(self, data: bytes, size: int, now: float) -> None:
+        """A piece of the body, framed as `on_head` said; size: its bytes without that framing."""
         raise NotImplementedError
 
     def on_end(self, reusable: bool, now: float) -> None:

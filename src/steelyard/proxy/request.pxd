@@ -1,7 +1,7 @@
 """C types for request.py."""
 
 from steelyard.core.policy cimport Pick
-from steelyard.wire.headers cimport Peer
+from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead
 
 

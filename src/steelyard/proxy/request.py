@@ -6,8 +6,8 @@ This is where bytes become text, so that routing and policies know none.
 from collections.abc import Callable
 
 from steelyard.core.policy import Pick
-from steelyard.wire.headers import Peer
 from steelyard.wire.http1 import RequestHead
+from steelyard.wire.peer import Peer
 
 
 class Request(Pick):

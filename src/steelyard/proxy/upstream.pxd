@@ -55,7 +55,7 @@ cdef class Upstream(Timed):
     cdef switch(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     @cython.locals(size=Py_ssize_t, take=Py_ssize_t)
     cdef read_body(self, Receiver receiver, bytes data, Py_ssize_t pos, double now)
-    @cython.locals(size=Py_ssize_t, stop=Py_ssize_t, scanner=ChunkScanner)
+    @cython.locals(size=Py_ssize_t, stop=Py_ssize_t, before=long, told=long, passed=Py_ssize_t, scanner=ChunkScanner)
     cdef read_chunks(self, Receiver receiver, bytes data, Py_ssize_t pos, double now)
     cdef end(self, Receiver receiver, bint clean, double now)
     @cython.locals(receiver=Receiver)

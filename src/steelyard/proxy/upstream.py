@@ -181,7 +181,7 @@ class Upstream(Timed):
         elif self.state == _BODY:
             self.read_body(receiver, data, 0, now)
         else:
-            receiver.on_body(data, now)
+            receiver.on_body(data, len(data), now)
         if self.receiver is receiver:
             receiver.on_pause()
 
@@ -237,7 +237,7 @@ class Upstream(Timed):
         if not receiver.on_switch(head, now):
             self.fail(errors.BAD_ANSWER, "a 101 that was not asked for", now)
         elif self.receiver is receiver and pos < len(data):
-            receiver.on_body(cut(data, pos, len(data)), now)
+            receiver.on_body(cut(data, pos, len(data)), len(data) - pos, now)
 
     def read_body(self, receiver: Receiver, data: bytes, pos: int, now: float) -> None:
         size = len(data)
@@ -247,7 +247,7 @@ class Upstream(Timed):
                 take = self.remaining
             if take > 0:
                 self.remaining -= take
-                receiver.on_body(data if take == size else cut(data, pos, pos + take), now)
+                receiver.on_body(data if take == size else cut(data, pos, pos + take), take, now)
                 pos += take
             if self.remaining == 0:
                 self.end(receiver, pos == size, now)
@@ -256,25 +256,28 @@ class Upstream(Timed):
         elif self.framing == NO_BODY:
             self.end(receiver, pos == size, now)
         elif pos < size:
-            receiver.on_body(cut(data, pos, len(data)) if pos else data, now)
+            receiver.on_body(cut(data, pos, size) if pos else data, size - pos, now)
 
     def read_chunks(self, receiver: Receiver, data: bytes, pos: int, now: float) -> None:
         scanner = self.scanner
         assert scanner is not None
         size = len(data)
+        before = scanner.data_bytes
         try:
             stop = scanner.feed(data, pos)
         except ProtocolError as exc:
             self.fail(errors.BAD_ANSWER, exc.detail, now)
             return
+        told = scanner.data_bytes - before
         if scanner.payload is not None:
             if scanner.payload:
-                receiver.on_body(b"".join(scanner.payload), now)
+                receiver.on_body(b"".join(scanner.payload), told, now)
         else:
-            if scanner.passed > pos:
-                receiver.on_body(data if scanner.passed - pos == size else cut(data, pos, scanner.passed), now)
+            passed = scanner.passed - pos
+            if passed > 0:
+                receiver.on_body(data if passed == size else cut(data, pos, scanner.passed), told, now)
             if scanner.tail and self.receiver is receiver:
-                receiver.on_body(scanner.tail, now)
+                receiver.on_body(scanner.tail, 0, now)
         if scanner.done:
             self.end(receiver, stop == size, now)
 

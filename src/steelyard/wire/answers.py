@@ -7,9 +7,6 @@ from http import HTTPStatus
 
 from steelyard.errors import Kind
 
-# What a client that got a 503 should wait at least: a health check's interval or two.
-RETRY_AFTER_S = 1
-
 
 def reason(status: int) -> str:
     """The standard reason phrase of a status, or an empty one (RFC 9110 section 15)."""
@@ -32,11 +29,14 @@ def fixed_answer(status: int, body: bytes, content_type: str, connection: bytes,
     return head if to_head_request or bodiless else head + body
 
 
-def refusal(kind: Kind, connection: bytes, to_head_request: bool) -> bytes:
-    """The answer for a failed exchange: its status, and one sentence as text."""
+def refusal(kind: Kind, connection: bytes, to_head_request: bool, retry_after_s: int = 1) -> bytes:
+    """The answer for a failed exchange: its status, and one sentence as text.
+
+    retry_after_s: when a client that got a 503 may find somebody, whole seconds (RFC 9110 section 10.2.3).
+    """
     extra = b""
     if kind.status == 503:
-        extra = b"Retry-After: %d\r\n" % RETRY_AFTER_S
+        extra = b"Retry-After: %d\r\n" % retry_after_s
     elif kind.status == 405:
         # RFC 9110 section 15.5.6 wants the list; these are what a proxy passes on.
         extra = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"

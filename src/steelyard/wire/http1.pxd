@@ -7,7 +7,7 @@ from steelyard.wire.slices cimport cut
 cdef int CR, LF, SP, COLON
 cdef bytes TOKEN, VALUE, TARGET, HOST_CHARS
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
-cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, EXPECT, TE, HOP, DATE
+cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, EXPECT, TE, HOP, DATE, VIA, MAX_HOPS
 cdef int FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_OTHER
 
 @cython.locals(n=Py_ssize_t, i=Py_ssize_t, k=Py_ssize_t, bracket=bint)
@@ -23,6 +23,7 @@ cdef class RequestHead(Head):
     cdef public bytes target
     cdef public bytes host
     cdef public bytes authority
+    cdef public int hops
     cdef public bint expects_continue
     cdef public bint te_trailers
     cdef public list forwarded_for

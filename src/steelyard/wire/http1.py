@@ -12,6 +12,8 @@ Compiled by Cython with bounds checks off; every index below is guarded by a com
 Source: RFC 9112 (sections in the code), RFC 9110; the three-way contract is h11's.
 """
 
+from typing import Final
+
 from steelyard import errors
 from steelyard.errors import ProtocolError
 from steelyard.wire.fields import Head, bad, same
@@ -31,8 +33,13 @@ from steelyard.wire.known import (
     TE,
     TRANSFER_ENCODING,
     UPGRADE,
+    VIA,
 )
 from steelyard.wire.slices import cut
+
+# Every proxy adds a Via line (RFC 9110 section 7.6.3). No chain that somebody built is as long as this; a balancer
+# that is its own backend soon is.
+MAX_HOPS: Final = 16
 
 
 def valid_host(host: bytes) -> bool:
@@ -71,7 +78,8 @@ class RequestHead(Head):
 
     method: as sent (methods are case-sensitive). target: in origin form, or `*`. host: of the target when that
     was in absolute form, else of the Host field; None for HTTP/1.0 without one.
-    forwarded_for: the values of X-Forwarded-For in order; has_*: a trusted proxy sent the field.
+    hops: how many Via fields it has. forwarded_for: the values of X-Forwarded-For in order;
+    has_*: a trusted proxy sent the field.
     """
 
     def __init__(self, trusted: bool) -> None:
@@ -81,6 +89,7 @@ class RequestHead(Head):
         self.target = b""
         self.host: bytes | None = None
         self.authority: bytes | None = None
+        self.hops = 0
         self.expects_continue = False
         self.te_trailers = False
         self.forwarded_for: list[bytes] | None = None
@@ -162,6 +171,9 @@ class RequestHead(Head):
             return self.note_expect(data, start, end)
         elif code == DATE:
             return True
+        elif code == VIA:
+            self.hops += 1
+            return True
         elif code == UPGRADE:
             self.upgrade = data[start:end] if self.upgrade is None else b","
         elif code == TE:
@@ -191,6 +203,8 @@ class RequestHead(Head):
 
     def judge(self) -> None:
         """The rules that need the whole head."""
+        if self.hops > MAX_HOPS:
+            raise ProtocolError(errors.LOOP, f"more than {MAX_HOPS} Via fields")
         if self.host is None and self.minor == 1:
             raise bad("HTTP/1.1 without Host")  # RFC 9112 section 3.2
         if self.authority is not None:

@@ -20,6 +20,7 @@ FORWARDED_HOST: Final = 11
 FORWARDED_OTHER: Final = 12  # claims about the client: passed on from trusted proxies alone
 REAL_IP: Final = 13
 DATE: Final = 14  # kept like any other; an answer without one gets ours
+VIA: Final = 15  # kept, and counted
 
 # The fields that a proxy must understand. Those of code 0 are kept, but Connection may not remove them.
 KNOWN: Final[dict[bytes, int]] = {
@@ -44,6 +45,7 @@ KNOWN: Final[dict[bytes, int]] = {
     b"forwarded": FORWARDED_OTHER,
     b"x-real-ip": REAL_IP,
     b"date": DATE,
+    b"via": VIA,
 }
 SLOT_MASK: Final = 4095
 
