@@ -145,6 +145,9 @@ class FakeSocket:
         assert (SOL_SOCKET, SO_LINGER) == (level, option)
         self.resets = value == struct.pack("ii", 1, 0)
 
+    def fileno(self) -> int:
+        return -1
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         if self.in_kernel is None:
             raise BlockingIOError

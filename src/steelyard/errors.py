@@ -92,6 +92,9 @@ CONNECT_FAILED: Final = Kind(
 CONNECT_TIMEOUT: Final = Kind(
     "connect_timeout", 504, Side.BACKEND, Phase.CONNECT, Retry.ALWAYS, "The backend did not accept in time."
 )
+NO_FILES: Final = Kind(
+    "no_files", 503, Side.OURS, Phase.CONNECT, Retry.NEVER, "The balancer is out of file descriptors."
+)
 # A kept connection that the backend had closed: says nothing about the backend's health.
 STALE: Final = Kind("stale", 502, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend closed the kept connection.")
 CLOSED_EARLY: Final = Kind(

@@ -1,6 +1,8 @@
 """Dials: resolve, connect, hand over; and every way in which that does not happen."""
 
 from collections.abc import Callable
+from errno import EMFILE
+from socket import socket
 from typing import Any
 
 import pytest
@@ -120,7 +122,8 @@ def test_a_backend_that_accepts_in_the_very_moment_in_which_its_time_is_up_is_to
 
 
 def test_a_dial_that_breaks_down_on_a_bug_of_ours_ends_its_exchange(world: World) -> None:
-    async def broken(*_: object, **__: object) -> None:
+    async def broken(_: object, sock: socket) -> None:
+        sock.close()  # as event loops do with a socket that they were given
         raise ValueError("a bug")
 
     world.loop.create_connection = broken  # type: ignore[assignment, method-assign]
@@ -138,7 +141,8 @@ def test_an_error_while_the_connection_is_set_up_is_a_failed_connect(make: Make)
     world = make("ab")
     whole = world.loop.create_connection
 
-    async def broken(*_: object, **__: object) -> None:
+    async def broken(_: object, sock: socket) -> None:
+        sock.close()
         world.loop.create_connection = whole  # type: ignore[method-assign]
         raise OSError("Transport endpoint is not connected")
 
@@ -175,3 +179,18 @@ def test_a_backend_that_speaks_before_it_is_asked_is_one_that_cannot_be_connecte
     backend >> ok()
     client << ok()
     assert world.loop.made[0].lost
+
+
+def test_a_dial_without_a_descriptor_is_our_fault_and_is_not_tried_elsewhere(make: Make) -> None:
+    world = make("ab")
+
+    async def exhausted(*_: object) -> None:
+        raise OSError(EMFILE, "Too many open files")
+
+    world.loop.sock_connect = exhausted  # type: ignore[assignment, method-assign]
+    client = world.client()
+    client >> GET
+    world.loop.settle()
+    client << refused(errors.NO_FILES)
+    assert [(503, "no_files")] == world.outcomes
+    assert [] == world.changes

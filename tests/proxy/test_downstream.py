@@ -626,10 +626,8 @@ def test_an_answer_without_a_date_gets_one_and_an_answer_with_one_keeps_it(make:
 def test_a_head_as_large_as_its_limit_allows_arrives_however_it_is_split(make: Make) -> None:
     """Also one that is larger than what may wait behind an answer."""
     world = make()
-    world.context = ListenerContext(
-        *(world.context.loop, world.wheel, replace(world.listener, max_head_bytes=256 * 1024)),
-        *(world.context.router, (), int, world.records.append, lambda: b""),
-    )
+    router, loop, listener = world.context.router, world.context.loop, replace(world.listener, max_head_bytes=2**18)
+    world.context = ListenerContext(loop, world.wheel, listener, router, (), int, world.records.append, lambda: b"")
     client = world.client()
     large = request("GET / HTTP/1.1", *[f"X-{number}: {'x' * 2000}" for number in range(60)])
     client >> large[:100_000]
@@ -650,3 +648,29 @@ def test_nothing_of_a_body_is_kept_when_it_was_passed_on(world: World) -> None:
     backend >> ok()
     client << ok()
     assert before == getrefcount(body)
+
+
+def test_a_client_that_asks_on_and_on_for_fixed_answers_lets_the_others_have_their_turn(make: Make) -> None:
+    """So many in a row, then the event loop goes round; the client is not read meanwhile."""
+    world = make(routes=HEALTH)
+    greedy, other = world.client(), world.client()
+    greedy.transport.protocol.data_received(ASK_HEALTH * 100)
+    assert 32 == len(world.records)
+    assert not greedy.transport.reading
+    other.transport.protocol.data_received(ASK_HEALTH)
+    assert 33 == len(world.records)
+    world.loop.settle()
+    assert 101 == len(world.records)
+    assert greedy.transport.reading
+    assert HEALTHY * 100 == greedy.take()
+    assert HEALTHY == other.take()
+
+
+def test_a_greedy_client_that_is_gone_before_its_next_turn_gets_none(make: Make) -> None:
+    world = make(routes=HEALTH)
+    greedy = world.client()
+    greedy.transport.protocol.data_received(ASK_HEALTH * 100)
+    greedy.transport.lose(None)
+    world.loop.settle()
+    assert 32 == len(world.records)
+    greedy.take()

@@ -18,7 +18,7 @@ cdef class Connections:
     cdef bint closed
 
     @cython.locals(upstream=Upstream)
-    cpdef Upstream take(self, double now)
+    cpdef Upstream take(self)
     cpdef give(self, Upstream upstream, double now)
     cpdef lost(self, Upstream upstream)
     cpdef dial(self, object done)

@@ -29,11 +29,11 @@ class Connections:
         self.connect_s = spec.timeouts.connect_s
         self.closed = False
 
-    def take(self, now: float) -> Upstream | None:
+    def take(self) -> Upstream | None:
         """An open connection that nobody uses, or None: then dial."""
         while self.idle:
             upstream = self.idle.pop()
-            if upstream.fit(now):
+            if upstream.fit():
                 return upstream
             upstream.close()
         return None

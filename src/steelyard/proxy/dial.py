@@ -7,6 +7,7 @@ anew for each dial, so that a changed DNS answer takes effect without a reload; 
 import os
 from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Callable
+from errno import EMFILE, ENFILE
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, inet_pton, socket
 from typing import Any
 
@@ -39,11 +40,13 @@ class Dial(Timed):
         try:
             sock = await connect(self.loop, host, port)
             self.upstream.sock = sock
-            await self.loop.create_connection(lambda: self.upstream, sock=sock)  # type: ignore[type-var]
+            handed_over, sock = sock, None  # from here on the event loop closes it, whatever happens
+            await self.loop.create_connection(lambda: self.upstream, sock=handed_over)  # type: ignore[type-var]
         except OSError as exc:
             if sock is not None:
                 sock.close()
-            self.finish(errors.CONNECT_FAILED, why(exc))
+            ours = exc.errno in (EMFILE, ENFILE)
+            self.finish(errors.NO_FILES if ours else errors.CONNECT_FAILED, why(exc))
         except CancelledError:
             if sock is not None:
                 sock.close()
@@ -61,7 +64,7 @@ class Dial(Timed):
         self.wheel.forget(self)
         if done is None:
             self.upstream.close()
-        elif kind is None and not self.upstream.fit(self.wheel.now()):
+        elif kind is None and not self.upstream.fit():
             self.upstream.close()
             done(None, errors.CONNECT_FAILED, "it closed, or spoke, before it was asked")
         elif kind is None:

@@ -10,7 +10,7 @@ from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead, scan_request
 from steelyard.wire.slices cimport cut
 
-cdef int MAX_AHEAD_BYTES, JOIN_BYTES
+cdef int MAX_AHEAD_BYTES, MAX_TURNS, JOIN_BYTES
 cdef double LINGER_S, inf
 cdef int LENGTH, CHUNKED, UNKNOWN
 cdef int _HEAD, _BODY, _ANSWER, _TUNNEL, _LINGER, _CLOSING, _CLOSED
@@ -49,7 +49,8 @@ cdef class Downstream(Client):
     cdef Py_ssize_t waiting(self) except -1
     cdef Py_ssize_t most_ahead(self) except -1
     cdef hold_back(self)
-    cdef read_on(self)
+    @cython.locals(turns=int)
+    cpdef read_on(self)
     cdef forget(self)
     @cython.locals(data=bytes, context=ListenerContext, now=double, head=RequestHead)
     cdef bint read_request(self) except -1

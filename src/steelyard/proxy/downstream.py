@@ -35,6 +35,9 @@ from steelyard.wire.slices import cut
 
 # What may wait here behind the request that is being answered.
 MAX_AHEAD_BYTES: Final = 64 * 1024
+# Requests that are answered at once (fixed answers, refusals) are worked through one after the other; after this many
+# it is the others' turn. The client is not read meanwhile, or the event loop would not come to the others either.
+MAX_TURNS: Final = 32
 # Up to here a body's first piece is joined with the head: one copy is cheaper than a second buffer to write.
 JOIN_BYTES: Final = 16 * 1024
 # How long the rest of a refused request is read and thrown away.
@@ -146,8 +149,14 @@ class Downstream(Client):
         if self.reading:
             return  # called back by an exchange that ended at once: the loop below is still running
         self.reading = True
+        turns = MAX_TURNS
         try:
             while self.state == _HEAD and not self.full and self.waiting() > 0:
+                if turns == 0:
+                    self.pause()
+                    self.context.loop.call_soon(self.read_on)
+                    return
+                turns -= 1
                 if not self.read_request():
                     break
         finally:

@@ -184,7 +184,7 @@ class Exchange(Receiver):
         self.backend = backend
         self.tries += 1
         kept: Connections = self.connections.of_backend[backend]
-        upstream = None if fresh else kept.take(now)
+        upstream = None if fresh else kept.take()
         if upstream is None:
             self.dial = kept.dial(self._on_dialled)
             if self.client is not None and not self.request_done:

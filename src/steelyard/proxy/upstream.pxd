@@ -2,13 +2,14 @@
 
 cimport cython
 from steelyard.proxy.clock cimport Timed, Wheel
+from steelyard.proxy.peek cimport quiet
 from steelyard.proxy.receiver cimport Receiver
 from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
 from steelyard.wire.slices cimport cut
 
 cdef int MAX_HEAD_BYTES, MAX_FIELDS, MAX_INTERIM
-cdef double PEEK_AFTER_S, inf
+cdef double inf
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
 cdef int _IDLE, _HEAD, _BODY, _TUNNEL, _CLOSING, _CLOSED
 
@@ -17,6 +18,7 @@ cdef class Upstream(Timed):
     cdef object owner
     cdef Wheel wheel
     cdef public object sock
+    cdef int fd
     cdef public object transport
     cdef readonly Receiver receiver
     cdef int state
@@ -34,7 +36,6 @@ cdef class Upstream(Timed):
     cdef readonly bint full
     cdef Py_ssize_t stalled_at
     cdef double response_s
-    cdef double idle_since
 
     cpdef ask(self, Receiver receiver, bint to_head_request, bint decode, double response_s)
     cpdef write(self, bytes data)
@@ -47,10 +48,10 @@ cdef class Upstream(Timed):
     cpdef detach(self, double now)
     cpdef close(self)
     cpdef finish(self, double now)
-    cpdef bint fit(self, double now) except -1
+    cpdef bint fit(self) except -1
     @cython.locals(receiver=Receiver, now=double)
     cpdef data_received(self, bytes data)
-    @cython.locals(pos=Py_ssize_t, head=ResponseHead, told=int)
+    @cython.locals(pos=Py_ssize_t, ended=bint, head=ResponseHead, told=int)
     cdef read_head(self, Receiver receiver, bytes data, double now)
     cdef switch(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     @cython.locals(size=Py_ssize_t, take=Py_ssize_t)

@@ -10,13 +10,14 @@ Source: RFC 9112 section 6.3 (framing of responses), 9.2 (no answer without a re
 
 from asyncio import Transport
 from math import inf
-from socket import MSG_PEEK, socket
+from socket import socket
 from typing import Any, Final
 
 from steelyard import errors
 from steelyard.errors import Kind, ProtocolError
 from steelyard.proxy.clock import Timed, Wheel
 from steelyard.proxy.half_close import half_close
+from steelyard.proxy.peek import quiet
 from steelyard.proxy.receiver import Receiver
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
@@ -28,10 +29,6 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_FIELDS: Final = 200
 # A backend that sends more interim heads than this before its answer is not one that will answer.
 MAX_INTERIM: Final = 32
-# A connection that was used in this round of a busy event loop, or the last, is not worth a system call: what comes
-# in this instant could come just as well an instant after it.
-PEEK_AFTER_S: Final = 0.002
-
 _IDLE: Final = 0  # nothing is asked
 _HEAD: Final = 1  # waiting for an answer's head
 _BODY: Final = 2
@@ -48,6 +45,7 @@ class Upstream(Timed):
         self.owner = owner
         self.wheel = wheel
         self.sock = sock
+        self.fd = -1
         self.transport: Transport | None = None
         self.receiver: Receiver | None = None
         self.state = _IDLE
@@ -65,7 +63,6 @@ class Upstream(Timed):
         self.full = False
         self.stalled_at = 0
         self.response_s = 0.0
-        self.idle_since = 0.0
 
     # What the exchange calls.
 
@@ -126,7 +123,6 @@ class Upstream(Timed):
         self.state = _IDLE
         self.scanner = None
         self.reused = True
-        self.idle_since = now
         if self.paused:
             self.resume(now)
 
@@ -147,24 +143,15 @@ class Upstream(Timed):
             self.wheel.expect(self, now + self.response_s)
             self.transport.close()
 
-    def fit(self, now: float) -> bool:
+    def fit(self) -> bool:
         """Whether a kept connection is still open: looks for the backend's close, or for bytes nobody asked for."""
-        if self.state != _IDLE:
-            return False
-        if now - self.idle_since < PEEK_AFTER_S or self.sock is None:
-            return True
-        try:
-            self.sock.recv(1, MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self.state == _IDLE and (self.sock is None or quiet(self.sock, self.fd))
 
     # What the event loop calls.
 
     def connection_made(self, transport: Transport) -> None:
         self.transport = transport
+        self.fd = -1 if self.sock is None else self.sock.fileno()
         # What does not go out at once holds its sender back at once: at most one read is in our hands.
         transport.set_write_buffer_limits(0)
 
@@ -188,7 +175,11 @@ class Upstream(Timed):
     def read_head(self, receiver: Receiver, data: bytes, now: float) -> None:
         pos = 0
         if self.buffer:
+            ended = b"\n" in data
             data = self.buffer + data
+            if not ended and len(data) < MAX_HEAD_BYTES:
+                self.buffer = data  # scanned anew only when a line was ended, so that dribbled bytes cost little
+                return
             self.buffer = b""
         while True:
             try:

@@ -14,7 +14,7 @@ cdef class ChunkScanner:
     cdef int state
     cdef long size
     cdef int digits
-    cdef int extension_bytes
+    cdef long extension_bytes
     cdef readonly long data_bytes
     cdef readonly bint done
     cdef readonly Py_ssize_t passed

@@ -93,10 +93,10 @@ class ChunkScanner:
             pos += 1
             if state == _SIZE:
                 if HEX[c]:
-                    self.size = self.size * 16 + (HEX[c] - 1)
                     self.digits += 1
                     if self.digits > MAX_SIZE_DIGITS:
                         raise _bad("a chunk size of too many digits")
+                    self.size = self.size * 16 + (HEX[c] - 1)
                 elif self.digits == 0:
                     raise _bad("a chunk without a size")
                 elif c == CR:
