@@ -26,7 +26,7 @@ class LoadBalancer:
 
     config: a mapping in the shape of the YAML file, the path of such a file, or a checked `Spec`.
     on_record: called with a `Record` for each ended exchange, in the event loop; it must be quick.
-    Raises ConfigError at once for a configuration that cannot run, ListenError when started.
+    Raises ConfigError at once for a configuration that cannot run; what `start` raises comes when started.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class LoadBalancer:
         self._worker: Worker | None = None
 
     async def start(self) -> None:
-        """Listen. Raises ListenError when an address cannot be had; then none is."""
+        """Listen. Raises ListenError when an address cannot be had, ConfigError when the access log cannot be opened;
+        then nothing listens."""
         if self._worker is not None:
             raise SteelyardError("this LoadBalancer runs already; make another one for another loop")
         worker = Worker(self.spec, self._on_record)

@@ -1,11 +1,14 @@
 """`steelyard check` prints what would run, or a line for each thing that is wrong."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from steelyard.cli.check import CONFIGURATION
 from steelyard.cli.main import app
 from steelyard.control import config, effective
 
@@ -34,12 +37,36 @@ def test_defaults_are_explained_on_request(file: Path) -> None:
     assert (0, effective.explained(config.loads(GOOD))) == (result.exit_code, result.stdout)
 
 
+@pytest.mark.real
+@pytest.mark.parametrize("options", [[], ["--explain"]])
+def test_its_output_is_a_configuration_and_nothing_else(options: list[str], file: Path, tmp_path: Path) -> None:
+    """So that it can be kept or piped: the same comes out of it again."""
+    command = [sys.executable, "-m", "steelyard", "check", *options]
+    kept = tmp_path / "kept.yaml"
+    with kept.open("w", encoding="utf-8") as stdout:
+        done = subprocess.run([*command, str(file)], stdout=stdout, stderr=subprocess.PIPE, check=True, timeout=30)
+    assert b"" == done.stderr
+    assert config.load(file) == config.load(kept)
+    again = subprocess.run(
+        [*command, "/dev/stdin"], input=kept.read_bytes(), capture_output=True, check=True, timeout=30
+    )
+    assert (kept.read_bytes(), b"") == (again.stdout, again.stderr)
+
+
+def test_the_configuration_in_its_help_can_run() -> None:
+    assert 6 == len(CONFIGURATION.splitlines())
+    assert ["least_connections"] == [pool.policy.name for pool in config.loads(CONFIGURATION, environ={}).pools]
+    said = [line.strip() for line in CliRunner().invoke(app, ["check", "--help"]).output.splitlines()]
+    first = said.index("listeners:")
+    assert [line.strip() for line in CONFIGURATION.splitlines()] == said[first : first + 6]
+
+
 def test_a_wrong_file_is_answered_with_a_line_for_each_problem(file: Path) -> None:
     file.write_text(GOOD.replace("[a:1]", "[a]").replace("pool:", "pol:"), encoding="utf-8")
     result = check(file)
     assert (1, "") == (result.exit_code, result.stdout)
     assert [
-        f"{file}:1: listeners.web.pol: unknown key; did you mean pool?",
+        f"{file}:1: listeners.web.pol: unknown key (got app); did you mean pool?",
         f"{file}:2: pools.app.backends[0]: has no port (got a); write a:8000",
     ] == result.stderr.splitlines()
 
@@ -47,7 +74,10 @@ def test_a_wrong_file_is_answered_with_a_line_for_each_problem(file: Path) -> No
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing.yaml"
     result = check(missing)
-    assert (1, f"{missing}: file: cannot be read: No such file or directory\n") == (result.exit_code, result.stderr)
+    assert (1, f"{missing}: file: cannot be read: No such file or directory; check the path and its permissions\n") == (
+        result.exit_code,
+        result.stderr,
+    )
 
 
 def test_the_schema_needs_no_file() -> None:

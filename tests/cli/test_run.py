@@ -7,9 +7,11 @@ from typer.testing import CliRunner, Result
 
 from steelyard.cli import serve
 from steelyard.cli.main import app
+from steelyard.cli.run import POLICIES
 from steelyard.control import config
+from steelyard.core import policy
 from steelyard.core.spec import Spec
-from steelyard.errors import ListenError
+from steelyard.errors import ConfigError, ListenError, Problem
 
 GOOD = "listeners: {web: {bind: ':8080', pool: app}}\npools: {app: {backends: [a:1]}}\naccess_log: a.log\n"
 
@@ -45,6 +47,12 @@ def test_each_option_has_its_effect(served: list[Spec]) -> None:
     (made,) = served
     assert ("127.0.0.1", 9, "-") == (made.listeners[0].host, made.listeners[0].port, made.access_log)
     assert ("hash", "path") == (made.pools[0].policy.name, made.pools[0].policy.key)
+
+
+def test_the_help_names_every_policy_that_there_is() -> None:
+    said = " ".join(run("--help").output.replace("│", " ").split())
+    assert f"How a backend is chosen: {POLICIES}. [default: round_robin]" in said
+    assert sorted(policy.names()) == sorted(POLICIES.split(", "))
 
 
 def test_a_file_is_run(served: list[Spec], file: Path) -> None:
@@ -103,11 +111,11 @@ def test_an_address_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPat
 
 def test_an_access_log_that_cannot_be_opened_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(spec: Spec) -> None:
-        raise FileNotFoundError(2, "No such file or directory", "/no/a.log")
+        raise ConfigError([Problem("configuration", "access_log", "cannot be written", "/no/a.log")])
 
     monkeypatch.setattr(serve, "serve", fail)
     result = run("a:1", "--access-log", "/no/a.log")
-    assert (1, "access_log: /no/a.log cannot be written: No such file or directory\n") == (
+    assert (1, "configuration: access_log: cannot be written (got /no/a.log)\n") == (
         result.exit_code,
         result.stderr,
     )

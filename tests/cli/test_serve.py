@@ -85,16 +85,9 @@ listening on http://up.example.org:80 -> fixed answers
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("with_uvloop", [True, False])
 def test_a_signal_drains_and_ends(
-    number: int,
-    with_uvloop: bool,
-    balancer: type[FakeBalancer],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    number: int, balancer: type[FakeBalancer], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not with_uvloop:
-        monkeypatch.setitem(sys.modules, "uvloop", None)
     balancer.on_start = [number]
     serve.serve(SPEC)
     assert [SPEC, "start", ("stop", None)] == balancer.calls

@@ -10,6 +10,8 @@ from steelyard.control import addresses
 from steelyard.control.fault import Fault
 from tests.control.said import fault
 
+NO_ZONE = "which is not an interface; write its name or number, as in fe80::1%eth0"
+
 
 @pytest.mark.parametrize(
     ("expected", "text"),
@@ -19,6 +21,8 @@ from tests.control.said import fault
         (("::", 8080), "[::]:8080"),
         (("::1", 0), "[::1]:0"),
         (("fe80::1%eth0", 80), "[fe80::1%eth0]:80"),
+        (("fe80::1%2", 80), "[fe80::1%2]:80"),
+        (("fe80::1%br-0123_a.1000", 80), "[fe80::1%br-0123_a.1000]:80"),
         (("localhost", 65535), "localhost:65535"),
         (("my_app-1.example.org.", 80), "my_app-1.example.org.:80"),
     ],
@@ -50,6 +54,11 @@ def test_a_bind_is_a_host_and_a_port(expected: tuple[str, int], text: str) -> No
         ("has the host '256.0.0.1', which is not an IP address", "256.0.0.1:80"),
         ("has the host '10.0.1', which is not an IP address", "10.0.1:80"),
         ("has the host ':::', which is not an IP address", "[:::]:80"),
+        (f"has the zone '\\x00', {NO_ZONE}", "[fe80::1%\0]:80"),
+        (f"has the zone 'é', {NO_ZONE}", "[fe80::1%é]:80"),
+        (f"has the zone 'a b', {NO_ZONE}", "[fe80::1%a b]:80"),
+        (f"has the zone '{'a' * 16}', {NO_ZONE}", f"[fe80::1%{'a' * 16}]:80"),
+        ("has the host 'fe80::1%', which is not an IP address", "[fe80::1%]:80"),
         ("has the host 'a b', which is not a host name; use letters, digits, '-' and '.'", "a b:80"),
         ("has the host 'a..b', which is not a host name; use letters, digits, '-' and '.'", "a..b:80"),
         ("has the host '-a', which is not a host name; use letters, digits, '-' and '.'", "-a:80"),
@@ -76,6 +85,7 @@ def test_a_host_name_has_at_most_253_characters() -> None:
         (("10.0.0.1", 1), "HTTP://10.0.0.1:1"),
         (("::1", 8000), "[::1]:8000"),
         (("::1", 8000), "http://[::1]:8000"),
+        (("fe80::1%eth0", 8000), "[fe80::1%eth0]:8000"),
     ],
 )
 def test_a_backend_is_a_host_and_a_port_with_or_without_http(expected: tuple[str, int], text: str) -> None:
@@ -93,6 +103,7 @@ def test_a_backend_is_a_host_and_a_port_with_or_without_http(expected: tuple[str
         ("has a path, but the path is the request's; write localhost:8000", "http:///x"),
         ("begins with https://, but backends are spoken to in plain HTTP; write a:443", "https://a:443/x"),
         ("begins with tcp://, but backends are spoken to in plain HTTP; write a:1", "tcp://a:1"),
+        (f"has the zone '\\x00', {NO_ZONE}", "[fe80::1%\0]:80"),
         ("has the port 0, which does not exist; use a port from 1 to 65535", "a:0"),
         ("has the port 70000, which does not exist; use a port from 1 to 65535", "a:70000"),
     ],

@@ -54,24 +54,24 @@ def test_everything_that_is_wrong_is_said_in_the_order_of_the_file() -> None:
     assert [
         "a.yaml:3: listeners.web.bind: has no host (got 8080); "
         "write :8080 for every address, or 127.0.0.1:8080 for this machine alone",
-        "a.yaml:4: listeners.web.protokol: unknown key; did you mean protocol?",
+        "a.yaml:4: listeners.web.protokol: unknown key (got http); did you mean protocol?",
         "a.yaml:5: listeners.web.timeouts.head: has no unit (got 15); write 15s",
-        "a.yaml:5: listeners.web.timeouts.bdy: unknown key; did you mean body?",
+        "a.yaml:5: listeners.web.timeouts.bdy: unknown key (got 3s); did you mean body?",
         "a.yaml:7: listeners.web.routes[0].path: does not begin with '/' (got health); write /health",
         "a.yaml:7: listeners.web.routes[0].pool: unknown pool (got wbe); did you mean web?",
         "a.yaml:8: listeners.web.routes[1]: has neither pool nor respond; add pool: or respond:",
         "a.yaml:9: listeners.other.bind: is missing; write bind: 0.0.0.0:8080",
-        "a.yaml:13: pools.web.polcy: unknown key; did you mean policy?",
+        "a.yaml:13: pools.web.polcy: unknown key (got hash); did you mean policy?",
         "a.yaml:14: pools.web.policy: unknown policy (got leest_connections); did you mean least_connections?",
         "a.yaml:16: pools.web.backends[0]: has no port (got localhost); write localhost:8000",
         "a.yaml:17: pools.web.backends[1].address: is missing; write address: localhost:8000",
         "a.yaml:17: pools.web.backends[1].weight: is out of range (got 1001); use 0 to 1000",
-        "a.yaml:17: pools.web.backends[1].adress: unknown key; did you mean address?",
+        "a.yaml:17: pools.web.backends[1].adress: unknown key (got localhost:8000); did you mean address?",
         "a.yaml:18: pools.web.backends[2]: the environment variable HOST is not set; set it, or write ${HOST:-default}",
         "a.yaml:19: pools.web.retry.mark_down: is neither true nor false (got maybe); write true or false",
         "a.yaml:20: pools.web.retry: is written twice, first in line 19; keep one of the two",
         "a.yaml:21: pools.api.backends: must be a list (got a:1); write [one, two], or one a line after '- '",
-        "a.yaml:22: workers: unknown key; known: listeners, pools, access_log, drain_timeout",
+        "a.yaml:22: workers: unknown key (got auto); known: listeners, pools, access_log, drain_timeout",
     ] == problems(BAD)
 
 
@@ -128,11 +128,11 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("expected", "content"),
     [
-        ("{file}: file: cannot be read: No such file or directory", None),
+        ("{file}: file: cannot be read: No such file or directory; check the path and its permissions", None),
         ("{file}:2: file: is not UTF-8; save it as UTF-8", b"a: 1\nb: \xff\n"),
         ("{file}:1: file: is not UTF-8; save it as UTF-8", b"\xff\n"),
         ("{file}:2: file: is not UTF-8; save it as UTF-8", b"\n\xff\n"),
-        ("{file}:1: a: unknown key; known: listeners, pools, access_log, drain_timeout", b"\xef\xbb\xbfa: 1\n"),
+        ("{file}:1: a: unknown key (got 1); known: listeners, pools, access_log, drain_timeout", b"\xef\xbb\xbfa: 1\n"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(expected: str, content: bytes | None, tmp_path: Path) -> None:

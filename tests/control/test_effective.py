@@ -195,7 +195,7 @@ def checks(draw: st.DrawFn) -> spec.HealthCheckSpec:
         "expect": draw(some(statuses, least=1)),
     }
     return spec.HealthCheckSpec(
-        interval_s=timeout_s + more_s,
+        interval_s=max(0.01, timeout_s + more_s),
         timeout_s=timeout_s,
         rise=draw(COUNTS),
         fall=draw(COUNTS),

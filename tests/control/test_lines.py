@@ -1,8 +1,10 @@
 """Every scalar is the text that was written, every part has its line, the environment is read where it is named."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
+import yaml
 
 from steelyard.control import lines
 
@@ -134,6 +136,72 @@ def test_a_merge_key_adds_what_is_not_written_out() -> None:
 )
 def test_what_contains_itself_or_cannot_be_merged_is_a_problem(expected: list[str], text: str) -> None:
     assert [line.replace("a.b: ", "a: ") for line in said(read(text))] == expected
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join(['*' + before] * 9)}]\n" for before, name in pairwise("abcdefghi")
+)
+
+
+def test_aliases_of_aliases_are_refused_before_they_fill_the_memory() -> None:
+    """Nine lines stand for 400 million values here."""
+    page = read(LAUGHS)
+    (problem,) = page.problems
+    assert None is page.data
+    assert "a.yaml:" == problem.where[:7]
+    assert ("aliases (*name) repeat more than 100000 values", "write fewer of them") == (problem.message, problem.mend)
+
+
+def test_a_large_file_may_repeat_a_good_deal() -> None:
+    repeated = "a: &a [" + "x," * 100 + "]\n" + "".join(f"b{number}: *a\n" for number in range(900))
+    page = read(repeated)
+    assert (901, []) == (len(page.data), said(page))
+    many = read("a:\n" + "".join(f"  - {{address: a:{number}, weight: 2}}\n" for number in range(50_000)))
+    assert (50_000, []) == (len(many.data["a"]), said(many))
+
+
+DEEP = "is nested more than 50 levels deep; look for brackets that are not closed, or for wrong indentation"
+
+
+@pytest.mark.parametrize("loader", [lines._Loader, yaml.SafeLoader])
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (1, "[" * 51 + "]" * 51),
+        (2, "a:\n" + " " + "[" * 3000 + "]" * 3000),
+        (1, "[" * 3000),
+        (1, "{a: " * 5000 + "1" + "}" * 5000),
+        (51, "".join(" " * depth + "a:\n" for depth in range(500))),
+        (1, "- " * 500 + "x"),
+        (1, "? " * 500 + "x"),
+    ],
+)
+def test_a_file_is_not_nested_without_end(
+    line: int, text: str, loader: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "_Loader", loader)
+    page = read(text)
+    assert (None, [f"a.yaml:{line}: YAML: {DEEP}"]) == (page.data, said(page))
+
+
+def test_a_hundred_thousand_open_brackets_do_not_end_the_process() -> None:
+    """libyaml's composer calls itself for each level, which the stack of a process does not survive."""
+    assert [f"a.yaml:1: YAML: {DEEP}"] == said(read("[" * 100_000 + "]" * 100_000))
+
+
+def test_fifty_levels_are_read() -> None:
+    page = read("[" * 50 + "]" * 50)
+    assert [] == said(page)
+
+
+def test_aliases_cannot_nest_deeper_than_brackets() -> None:
+    """A line for each level, none of them deep: `b: &b [*a]`."""
+    chain = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 3000))
+    page = read(chain)
+    assert (None, [f"a.yaml:50: a49: {DEEP}"]) == (page.data, said(page))
+    merged = "a0: &a0 {k: x}\n" + "".join(f"a{n}: &a{n} {{k: {{<<: *a{n - 1}}}}}\n" for n in range(1, 3000))
+    page = read(merged)
+    assert (None, [f"a.yaml:50: a49: {DEEP}"]) == (page.data, said(page))
 
 
 def test_an_odd_key_of_a_merged_mapping_is_left_out() -> None:

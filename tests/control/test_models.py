@@ -238,6 +238,15 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
             pool("health_check: {interval: 500ms}"),
         ),
         (
+            "a.yaml:5: pools.app.health_check.interval: is too short (got 9.9ms); use 10ms or more",
+            pool("health_check: {interval: 9.9ms, timeout: 1ms}"),
+        ),
+        (
+            "a.yaml:5: pools.app.health_check.interval: is longer than a year (got 999999999999999999h); "
+            "use 8760h at most",
+            pool("health_check: {interval: 999999999999999999h}"),
+        ),
+        (
             "a.yaml:5: pools.app.health_check.rise: is out of range (got 0); use 1 to 1000",
             pool("health_check: {rise: 0}"),
         ),
@@ -268,6 +277,10 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
         (
             "a.yaml:5: pools.app.timeouts: must be a mapping (got 3s); write its keys below it, indented",
             pool("timeouts: 3s"),
+        ),
+        (
+            "a.yaml:6: drain_timeout: is longer than a year (got 8761h); use 8760h at most",
+            pool("") + "drain_timeout: 8761h\n",
         ),
         ("a.yaml:6: access_log: has spaces around it (got 'a '); take them out", pool("") + "access_log: 'a '\n"),
     ],
@@ -301,6 +314,28 @@ def test_a_number_is_taken_up_to_its_bounds_and_no_further(
     for number in (lowest - 1, highest + 1):
         with pytest.raises(ValidationError, match="is out of range"):
             shape.model_validate({**other, key: number}, context=known)
+
+
+DURATIONS: list[tuple[type[Shape], str, str]] = [
+    *((models.ListenerTimeouts, key, "1ms") for key in ("head", "body", "idle", "write")),
+    *((models.PoolTimeouts, key, "1ms") for key in ("connect", "response", "total", "idle", "tunnel")),
+    (models.HealthCheck, "interval", "10ms"),
+    (models.HealthCheck, "timeout", "1ms"),
+    (models.Retry, "delay", "0s"),
+]
+
+
+@pytest.mark.parametrize(("shape", "key", "shortest"), DURATIONS)
+def test_a_duration_is_one_that_a_timer_can_keep(shape: type[Shape], key: str, shortest: str) -> None:
+    """From one that costs no more than it brings, up to a year: both ends are taken, and nothing beyond."""
+    other = {"interval": "8760h"} if key == "timeout" else {"timeout": "1ms"} if key == "interval" else {}
+    for right in (shortest, "8760h"):
+        shape.model_validate({**other, key: right})
+    with pytest.raises(ValidationError, match="is longer than a year"):
+        shape.model_validate({**other, key: "8761h"})
+    if shortest != "0s":
+        with pytest.raises(ValidationError, match="is too short"):
+            shape.model_validate({**other, key: "0.001ms"})
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -42,6 +42,19 @@ def test_a_value_that_ends_in_nothing_is_shown_in_quotes() -> None:
     assert ["a.yaml:1: backends[0]: has no port (got ' x' from ${X}); write  x:8000"] == noted("backends: ['${X}']\n")
 
 
+def test_a_value_of_several_lines_is_shown_on_one() -> None:
+    assert [r"a.yaml:2: nots: unknown key (got 'one\ntwo'); known: policy, backends, health_check, retry"] == [
+        said.partition(", timeouts")[0] for said in noted("backends: [a:1]\nnots: |-\n  one\n  two\n")
+    ]
+
+
+def test_an_unknown_key_is_shown_with_its_value_unless_that_is_a_whole_mapping_or_list() -> None:
+    assert ["unknown key (got rnd)", "unknown key", "unknown key"] == [
+        said.split(": ", 2)[2].partition(";")[0]
+        for said in noted("backends: [a:1]\npolcy: rnd\nretri: {tries: 2}\nbckends: [a:1]\n")
+    ]
+
+
 def test_what_is_blamed_already_is_not_blamed_again() -> None:
     assert [] == noted("backends: ['']\n", ("backends", 0))
 

@@ -9,6 +9,7 @@ from steelyard.control import readers
 from tests.control.said import fault
 
 Read = Callable[[Any], object]
+POSITIVE = readers.duration_from("1ms")
 
 
 @pytest.mark.parametrize(
@@ -18,11 +19,15 @@ Read = Callable[[Any], object]
         ("1.5", readers.as_text, 1.5),
         ("true", readers.as_text, True),
         ("false", readers.as_text, False),
-        (0.25, readers.positive_duration, "250ms"),
+        (0.25, readers.duration_from("1ms"), "250ms"),
+        (0.001, readers.duration_from("1ms"), "1ms"),
+        (31_536_000.0, readers.duration_from("1ms"), "8760h"),
         (0.0, readers.duration, "0s"),
+        (31_536_000.0, readers.duration, "8760h"),
         (1024, readers.size, "1KiB"),
         (1024, readers.bounded_size("1KiB", "1MiB"), "1KiB"),
         (1024**2, readers.bounded_size("1KiB", "1MiB"), "1MiB"),
+        (2**50, readers.size, "1048576GiB"),
         (1.0, readers.percent, "100%"),
         (0, readers.integer(0, 5), "0"),
         (5, readers.integer(0, 5), 5),
@@ -61,8 +66,12 @@ def test_a_right_value_is_read(expected: object, read: Read, value: object) -> N
         ("must be one value, not a list", readers.as_text, ["a"]),
         ("must be one value, not a mapping", readers.as_text, {"a": 1}),
         ("must be one value, not a bytes", readers.as_text, b"a"),
-        ("must be longer than nothing; a time that hardly ever ends is written 24h", readers.positive_duration, "0s"),
-        ("has no unit; write 3s", readers.positive_duration, 3),
+        ("must be longer than nothing; a time that hardly ever ends is written 24h", POSITIVE, "0s"),
+        ("is too short; use 1ms or more", POSITIVE, "0.999ms"),
+        ("is longer than a year; use 8760h at most", POSITIVE, "31536000.001s"),
+        ("is longer than a year; use 8760h at most", readers.duration, "999999999999999999h"),
+        ("has no unit; write 3s", POSITIVE, 3),
+        ("is larger than anything; use 1048576GiB at most", readers.size, "1048577GiB"),
         ("is out of range; use 1KiB to 1MiB", readers.bounded_size("1KiB", "1MiB"), "1023B"),
         ("is out of range; use 1KiB to 1MiB", readers.bounded_size("1KiB", "1MiB"), "1048577B"),
         ("is more than all; use 0% to 100%", readers.percent, "100.1%"),

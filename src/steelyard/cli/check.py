@@ -1,12 +1,22 @@
 """`steelyard check`: is this configuration right, and what exactly would run?"""
 
 import json
+import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-EXAMPLES = """
+CONFIGURATION: Final = """\
+listeners:
+  web: {bind: "127.0.0.1:8080", pool: app}
+pools:
+  app:
+    policy: least_connections
+    backends: [localhost:8000, localhost:8001]
+"""
+
+EXAMPLES = f"""
 Check a configuration, and print everything that would run, defaults included.
 
 What is wrong goes to standard error, a line each with file and line, key, value and the way to mend it;
@@ -19,13 +29,14 @@ the exit code is then 1.
     steelyard check balancer.yaml --explain
 
     steelyard check --json-schema > steelyard.schema.json
-"""
+
+**A configuration:**
+
+{textwrap.indent(CONFIGURATION, "    ")}"""
 
 
 def check(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The configuration.", show_default=False)
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The configuration.", show_default=False)] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.", show_default=False)
     ] = None,

@@ -5,9 +5,9 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from steelyard.cli.demo import LAST_PORT
 from steelyard.cli.demo_server import HOST
 
-LAST_PORT: Final = 65535
 FIRST_UNPRIVILEGED: Final = 1024
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from steelyard.cli import log, loop
 from steelyard.cli.demo_server import HOST, DemoServer
 from steelyard.cli.demo_watch import Watch
 from steelyard.embed import LoadBalancer
@@ -72,22 +73,16 @@ class Show:
 
     def run(self) -> bool:
         """Play it; whether all went right. Raises ListenError or OSError when a port cannot be had."""
-        try:
-            from uvloop import run as run_loop
-        except ImportError:
-            asyncio.run(self._play())
-        else:
-            run_loop(self._play())
+        loop.run(self._play())
         return self.right
 
     async def _play(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         watch = Watch(self.console, self._server_of)
-        self._print_log()
+        log.to(_OnConsole(self.console))  # what the balancer itself says, [up] and [down], between what we say
         try:
             for server in self.servers:
                 server.start()
@@ -228,14 +223,6 @@ class Show:
             if server.address == address:
                 return f"{server.name} :{server.port}", self._colour(server.name)
         return address, "red"
-
-    def _print_log(self) -> None:
-        """What the balancer itself says, [up] and [down], between what we say."""
-        handler = _OnConsole(self.console)
-        logger = logging.getLogger("steelyard")
-        logger.handlers = [handler]
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
 
 
 class _OnConsole(logging.Handler):

@@ -25,6 +25,8 @@ SIGINT (Ctrl-C) and SIGTERM let requests in flight finish, then end it; a second
 
 USAGE = "name backends or a file, such as: steelyard run localhost:8000 localhost:8001 --listen :8080"
 LISTEN = ":8080"
+# Written out, as the register is filled by imports that --help does not wait for.
+POLICIES = "round_robin, least_connections, power_of_two, random, hash"
 
 
 def run(
@@ -50,7 +52,11 @@ def run(
     policy: Annotated[
         str | None,
         typer.Option(
-            "--policy", "-p", metavar="NAME", help="How a backend is chosen. [default: round_robin]", show_default=False
+            "--policy",
+            "-p",
+            metavar="NAME",
+            help=f"How a backend is chosen: {POLICIES}. [default: round_robin]",
+            show_default=False,
         ),
     ] = None,
     key: Annotated[
@@ -73,17 +79,12 @@ def run(
     if access_log is not None:
         spec = dataclasses.replace(spec, access_log=None if access_log == "off" else access_log)
     from steelyard.cli.serve import serve
-    from steelyard.errors import ListenError
+    from steelyard.errors import ConfigError, ListenError
 
     try:
         serve(spec)
-    except ListenError as exc:
+    except (ConfigError, ListenError) as exc:
         typer.echo(exc, err=True)
-        raise typer.Exit(1) from None
-    except OSError as exc:
-        if exc.filename is None or exc.filename != spec.access_log:
-            raise
-        typer.echo(f"access_log: {exc.filename} cannot be written: {exc.strerror}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -12,6 +12,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from steelyard.cli import log, loop
+from steelyard.cli.streams import outlived, say
 from steelyard.core.spec import BackendSpec, Spec
 from steelyard.embed import LoadBalancer
 
@@ -22,15 +24,13 @@ GC_THRESHOLD = 50_000
 
 
 def serve(spec: Spec) -> None:
-    """Run until a signal ends it, on uvloop where there is one. Raises ListenError."""
-    _log_to_stderr()
-    _raise_file_limit()
-    try:
-        from uvloop import run as run_loop
-    except ImportError:
-        asyncio.run(_serve(spec))
-    else:
-        run_loop(_serve(spec))
+    """Run until a signal ends it. Raises ListenError, and ConfigError where the access log cannot be opened."""
+    with outlived():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.to(handler)
+        _raise_file_limit()
+        loop.run(_serve(spec))
 
 
 def _raise_file_limit() -> None:
@@ -50,17 +50,7 @@ def _settle() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("steelyard")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-
-
 async def _serve(spec: Spec) -> None:
-    loop = asyncio.get_running_loop()
     stop, stop_now = asyncio.Event(), asyncio.Event()
 
     def on_signal(number: int) -> None:
@@ -71,15 +61,15 @@ async def _serve(spec: Spec) -> None:
 
     balancer = LoadBalancer(spec)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     await balancer.start()
     _settle()
     for line in _ready(spec, balancer):
-        print(line, flush=True)
+        say(line, sys.stdout)
     await stop.wait()
-    print(
+    say(
         f"stopping: requests in flight have {spec.drain_timeout_s:g} s to finish; Ctrl-C again stops at once",
-        file=sys.stderr,
+        sys.stderr,
     )
     await _drain(balancer, stop_now)
 

@@ -13,6 +13,8 @@ from steelyard.control.fault import Fault
 _PORT = re.compile(r"[0-9]{1,10}")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# What Linux lets an interface be called (IFNAMSIZ is 16 with the end), short of signs that nobody uses.
+_ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -122,6 +124,10 @@ def _host(text: str) -> str:
             ipaddress.ip_address(text)
         except ValueError:
             raise Fault(f"has the host {text!r}, which is not an IP address") from None
+        _, percent, zone = text.partition("%")
+        if percent and not _ZONE.fullmatch(zone):
+            mend = "write its name or number, as in fe80::1%eth0"
+            raise Fault(f"has the zone {zone!r}, which is not an interface", mend)
         return text
     if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise Fault(f"has the host {text!r}, which is not a host name", "use letters, digits, '-' and '.'")

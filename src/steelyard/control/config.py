@@ -33,7 +33,8 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
     try:
         text = Path(name).read_text(encoding="utf-8")
     except OSError as exc:
-        raise ConfigError([Problem(name, "file", f"cannot be read: {exc.strerror}")]) from exc
+        mend = "check the path and its permissions"
+        raise ConfigError([Problem(name, "file", f"cannot be read: {exc.strerror}", mend=mend)]) from exc
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise ConfigError([Problem(f"{name}:{line}", "file", "is not UTF-8", mend="save it as UTF-8")]) from exc

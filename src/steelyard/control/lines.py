@@ -4,17 +4,25 @@ YAML 1.1 reads `off` as false, `1:30` as ninety and `010` as eight. Here no scal
 written, and the field that takes it says what it means (fields.py). `${NAME}` and `${NAME:-default}` read
 the environment, `$$` is a plain `$`; the environment can change values, never the shape of the file.
 Merge keys (`<<: *defaults`) are understood; a key written twice is an error.
+
+A file cannot exhaust the machine: how deep it nests is looked at before libyaml makes a tree of it (which calls
+itself for each level), and how much its aliases repeat is counted on the way ("billion laughs").
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from steelyard.control import syntax
-from steelyard.errors import Problem
+from steelyard.errors import ConfigError, Problem
+
+# The deepest key there is stands seven levels down.
+MAX_DEPTH: Final = 50
+# A thousand pools that share a list of a hundred backends; what repeats more is not written by hand.
+MAX_REPEATED: Final = 100_000
 
 # libyaml reads 10,000 backends in 0.3 s, PyYAML's own parser in 1.2 s; it works where PyYAML was built without.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -71,13 +79,35 @@ def read(text: str, name: str, environ: Mapping[str, str]) -> Page:
     """Read the text; what is wrong with it as YAML is in the page's problems, and data is then what could be read."""
     page = Page(name)
     try:
+        _check_depth(text, name)
         root = _composed(text)
+        if root is not None:
+            _Reader(page, environ).read(root, ())
     except yaml.YAMLError as exc:
         page.problems.append(syntax.problem(exc, text, name))
-        return page
-    if root is not None:
-        _Reader(page, environ).read(root, ())
+    except ConfigError as exc:
+        page.problems += exc.problems
     return page
+
+
+def _check_depth(text: str, name: str) -> None:
+    """Raises ConfigError for a text that nests too deep; what is not YAML at all ends in a YAMLError."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                assert event.start_mark is not None
+                raise _too_deep(f"{name}:{event.start_mark.line + 1}", "YAML")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _too_deep(where: str, key: str) -> ConfigError:
+    message = f"is nested more than {MAX_DEPTH} levels deep"
+    return ConfigError(
+        [Problem(where, key, message, mend="look for brackets that are not closed, or for wrong indentation")]
+    )
 
 
 def _composed(text: str) -> yaml.Node | None:
@@ -97,18 +127,26 @@ class _Reader:
         self.page = page
         self.environ = environ
         self.open: set[int] = set()  # the collections around the one being read, to see one inside itself
+        self.seen: set[int] = set()
+        self.repeated = 0
 
     def read(self, root: yaml.Node, path: Path) -> None:
         self.page.data = self.value(root, path, root.start_mark.line + 1)
 
     def value(self, node: yaml.Node, path: Path, line: int) -> Any:
-        """line: of the key or dash before the node, which is where people look for a whole mapping or list."""
+        """line: of the key or dash before the node, which is where people look for a whole mapping or list.
+
+        Raises ConfigError where aliases make more of the file than can be meant.
+        """
+        self.count(node, path)
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node, path)
         self.page.places[path] = Place(line)
         if id(node) in self.open:
             self.page.add(path, "contains itself", mend="an alias (*name) must not stand inside what it names")
             return None
+        if len(path) >= MAX_DEPTH:
+            raise _too_deep(self.page.where(path[:1]), dotted(path[:1]))
         self.open.add(id(node))
         data: Any
         if isinstance(node, yaml.MappingNode):
@@ -117,6 +155,18 @@ class _Reader:
             data = [self.value(item, (*path, i), item.start_mark.line + 1) for i, item in enumerate(node.value)]
         self.open.discard(id(node))
         return data
+
+    def count(self, node: yaml.Node, path: Path) -> None:
+        """Count a node that an alias brings again."""
+        if id(node) not in self.seen:
+            self.seen.add(id(node))
+            return
+        self.repeated += 1
+        if self.repeated > MAX_REPEATED:
+            message = f"aliases (*name) repeat more than {MAX_REPEATED} values"
+            raise ConfigError(
+                [Problem(self.page.where(path[:1]), dotted(path[:1]), message, mend="write fewer of them")]
+            )
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}

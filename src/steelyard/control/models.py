@@ -139,7 +139,7 @@ class HealthCheck(Shape):
     expect: Annotated[tuple[fields.Expect, ...], BeforeValidator(readers.at_least_one), fields.ALSO_ONE] = optional(
         "expect", "statuses of a healthy backend: 200, 2xx, 200-299, or a list of them"
     )
-    interval_s: fields.Timeout = optional("interval", "from one check to the next")
+    interval_s: fields.Interval = optional("interval", "from one check to the next")
     timeout_s: fields.Timeout = optional("timeout", "a check that takes longer has failed")
     rise: Annotated[int, *fields.whole(1, 1000)] = optional("rise", "good checks in a row that bring a backend up")
     fall: Annotated[int, *fields.whole(1, 1000)] = optional("fall", "failed checks in a row that take it down")

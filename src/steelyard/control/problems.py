@@ -40,7 +40,7 @@ def _faults(found: Any, shape: type[Shape]) -> Iterator[tuple[Path, Fault]]:
     """(location, fault) pairs of one of pydantic's errors."""
     loc: Path = found["loc"]
     if found["type"] == "extra_forbidden":
-        yield loc, Fault("unknown key", did_you_mean(str(loc[-1]), shape_at(shape, loc[:-1]).keys()), value="")
+        yield loc, Fault("unknown key", did_you_mean(str(loc[-1]), shape_at(shape, loc[:-1]).keys()))
     elif found["type"] == "missing":
         yield loc, Fault("is missing", f"write {loc[-1]}: {shape_at(shape, loc[:-1]).example(str(loc[-1]))}", value="")
     elif found["type"] == "value_error":
@@ -69,6 +69,7 @@ def _value(page: Page, path: Path) -> str | None:
     if data is None or isinstance(data, (dict, list)):
         return None
     text = str(data).lower() if isinstance(data, bool) else str(data)
-    shown = repr(text) if not text or text != text.strip() else text
+    # In quotes what would end in nothing, or not stay on its line.
+    shown = text if text and text == text.strip() and text.isprintable() else repr(text)
     place = page.places.get(path)
     return shown if place is None or place.raw is None else f"{shown} from {place.raw}"

@@ -16,6 +16,10 @@ from steelyard.control.nearest import did_you_mean
 
 TRUE: Final = frozenset({"true", "yes", "on"})
 FALSE: Final = frozenset({"false", "no", "off"})
+# A year: any timer can keep it, and nobody waits longer.
+LONGEST: Final = "8760h"
+# A pebibyte: any counter can hold it.
+LARGEST: Final = "1048576GiB"
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -61,22 +65,34 @@ def at_least_one(value: Any) -> Any:
     return one_or_many(value)
 
 
-def positive_duration(value: Any) -> float:
-    """Seconds, more than none."""
+def duration(value: Any) -> float:
+    """Seconds, a year's at most."""
     seconds = units.parse_duration(as_text(value))
-    if seconds <= 0:
-        raise Fault("must be longer than nothing", "a time that hardly ever ends is written 24h")
+    if seconds > units.parse_duration(LONGEST):
+        raise Fault("is longer than a year", f"use {LONGEST} at most")
     return seconds
 
 
-def duration(value: Any) -> float:
-    """Seconds."""
-    return units.parse_duration(as_text(value))
+def duration_from(shortest: str) -> Callable[[Any], float]:
+    """Reads seconds, at least as many as are written here (and more than none)."""
+
+    def read(value: Any) -> float:
+        seconds = duration(value)
+        if seconds <= 0:
+            raise Fault("must be longer than nothing", "a time that hardly ever ends is written 24h")
+        if seconds < units.parse_duration(shortest):
+            raise Fault("is too short", f"use {shortest} or more")
+        return seconds
+
+    return read
 
 
 def size(value: Any) -> int:
     """Bytes."""
-    return units.parse_size(as_text(value))
+    size_bytes = units.parse_size(as_text(value))
+    if size_bytes > units.parse_size(LARGEST):
+        raise Fault("is larger than anything", f"use {LARGEST} at most")
+    return size_bytes
 
 
 def bounded_size(lowest: str, highest: str) -> Callable[[Any], int]:

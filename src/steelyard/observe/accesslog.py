@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from time import monotonic, time
 from typing import IO, Final, NamedTuple
 
-from steelyard.errors import Kind
+from steelyard.errors import ConfigError, Kind, Problem
 
 FLUSH_S: Final = 0.5
 # A burst is written sooner, so that the batch stays small in memory.
@@ -64,14 +64,17 @@ def line(record: Record, clock_offset_s: float) -> str:
 
 
 class AccessLog:
-    """Collects records and writes them to a file, `-` for standard output."""
+    """Collects records and writes them to a file, `-` for standard output.
+
+    Raises ConfigError when the file cannot be opened.
+    """
 
     def __init__(self, loop: AbstractEventLoop, path: str) -> None:
         self.loop = loop
         self.path = path
         self.pending: list[Record] = []
         self.timer: TimerHandle | None = None
-        self.file: IO[str] = sys.stdout if path == "-" else open(path, "a", encoding="utf-8")  # noqa: SIM115
+        self.file: IO[str] = sys.stdout if path == "-" else _opened(path)
         self.failed = False
 
     def add(self, record: Record) -> None:
@@ -104,3 +107,12 @@ class AccessLog:
         self.flush()
         if self.path != "-":
             self.file.close()
+
+
+def _opened(path: str) -> IO[str]:
+    try:
+        return open(path, "a", encoding="utf-8")
+    except OSError as exc:
+        mend = "name a file that may be written, '-' for standard output, or off"
+        problem = Problem("configuration", "access_log", f"cannot be written: {exc.strerror}", path, mend)
+        raise ConfigError([problem]) from exc
