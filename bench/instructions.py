@@ -20,7 +20,7 @@ from bench.failure import BenchError
 from bench.workload import CASES, request_head
 
 ROUNDS = (500, 2500)
-MODULES = ("steelyard.wire.http1", "steelyard.wire.headers")
+MODULES = ("steelyard.wire.http1", "steelyard.wire.headers", "steelyard.wire.peer")
 
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Fri, 20 Nov 2026 10:00:00 GMT\r\n"
@@ -30,8 +30,9 @@ ANSWER = (
 SETUP = """
 import sys
 from steelyard.wire import framing, headers, http1
+from steelyard.wire.peer import Peer
 request, answer = {request!r}, {answer!r}
-peer = headers.Peer("127.0.0.1", "http", (), "127.0.0.1:8080")
+peer = Peer("127.0.0.1", "http", (), "127.0.0.1:8080")
 head = http1.scan_request(request, 0, 32768, 100, False, False)
 reply = http1.scan_response(answer, 0, 32768, 100)
 """

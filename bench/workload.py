@@ -2,7 +2,7 @@
 
 The request is a browser's: ten header fields, 535 bytes with the request line of the smallest case. All
 balancers get the same bytes from the same generator over the same number of connections.
-Source of the goals: issue 2 of this project ("How good"); CPU per request relative to nginx's.
+Source of the goals: docs/bench.md, The goals; CPU per request relative to nginx's.
 """
 
 from dataclasses import dataclass

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.real.client import HOST, PATIENCE_S
-from tests.real.support import free_port, until
+from tests.real.client import HOST, PATIENCE_S, Client
+from tests.real.support import free_ports, until
 
 ENVIRONMENT: Final = {
     **os.environ,
@@ -94,6 +94,7 @@ http {{
     fastcgi_temp_path {home}; uwsgi_temp_path {home}; scgi_temp_path {home};
     server {{
         listen {host}:{port} backlog=1024;
+        location = /served {{ stub_status; }}
         location / {{ default_type text/plain; return 200 "{name}\\n"; }}
     }}
 }}
@@ -102,7 +103,7 @@ http {{
 
 @asynccontextmanager
 async def nginx(home: Path, name: str, port: int, per_connection: int = 1000) -> AsyncIterator[Program]:
-    """A web server of one process that answers everything with its name, once it accepts connections."""
+    """A web server of one process that answers everything but /served with its name, once it accepts connections."""
     written = _written(home, NGINX.format(home=home, host=HOST, port=port, name=name, per_connection=per_connection))
     async with program("nginx", "-c", written, "-p", str(home)) as server:
         await accepting(port)
@@ -128,10 +129,27 @@ async def accepting(port: int) -> None:
             return
 
 
+async def served(port: int, count: int) -> None:
+    """Wait until the nginx on this port has been sent so many requests by others."""
+    asked = 1  # these count, too
+    async with asyncio.timeout(PATIENCE_S):
+        while await _requests(port) - asked < count:
+            asked += 1
+            await asyncio.sleep(0.01)
+
+
+async def _requests(port: int) -> int:
+    client = await Client.open(port)
+    answer = await client.ask("/served")
+    client.close()
+    # The third line counts: connections accepted, connections handled, requests.
+    return int(answer.body.splitlines()[2].split()[2])
+
+
 @asynccontextmanager
 async def three_nginx(home: Path, per_connection: int = 1000) -> AsyncIterator[Sequence[int]]:
     """Three web servers called a, b, c; their ports."""
-    ports = [free_port() for _ in range(3)]
+    ports = free_ports(3)
     async with (
         nginx(home / "a", "a", ports[0], per_connection),
         nginx(home / "b", "b", ports[1], per_connection),

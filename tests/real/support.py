@@ -7,7 +7,7 @@ all clients, and sees that nothing is in flight any more, that no callback raise
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from types import CoroutineType
 from typing import Any, Final, cast
 
@@ -36,11 +36,21 @@ def one_pool(
     }
 
 
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on now; connecting to one is refused.
+
+    All are held until the last one is known: the kernel may give a port that was let go a second time.
+    """
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind((HOST, 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
+
+
 def free_port() -> int:
-    """A port that nobody listens on now; connecting to it is refused."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
+    """One such port. Where a test needs two, `free_ports` keeps them apart."""
+    return free_ports(1)[0]
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

@@ -8,7 +8,7 @@ from steelyard.embed import LoadBalancer
 from steelyard.errors import ListenError
 from tests.real.backends import backend
 from tests.real.client import HOST, Client
-from tests.real.support import free_port, one_pool, running
+from tests.real.support import free_port, free_ports, one_pool, running
 
 
 def has_ipv6() -> bool:
@@ -65,11 +65,11 @@ async def test_a_listener_on_every_ipv6_address_takes_ipv4_too() -> None:
 
 async def test_when_one_of_two_listeners_cannot_be_had_neither_is() -> None:
     """The first was bound already: it is let go again, and the message names the second."""
-    first = free_port()
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
-        config = one_pool(free_port(), listener={"bind": f"{HOST}:{first}"})
+        first, behind = free_ports(2)
+        config = one_pool(behind, listener={"bind": f"{HOST}:{first}"})
         config["listeners"]["other"] = {"bind": f"{HOST}:{taken.getsockname()[1]}", "pool": "web"}
         with pytest.raises(ListenError, match=r"listener 'other'.*the port is in use"):
             await LoadBalancer(config).start()

@@ -13,7 +13,7 @@ from tests.real.support import one_pool, running
     ("method", "status"), [("GET", "204 No Content"), ("GET", "304 Not Modified"), ("HEAD", "200 OK")]
 )
 async def test_an_answer_without_a_body_stays_one(method: str, status: str) -> None:
-    """CASES 31: with a length in its head, and even with stray bytes behind it, the next exchange is clean."""
+    """Case 31: with a length in its head, and even with stray bytes behind it, the next exchange is clean."""
 
     async def script(talk: Talk) -> None:
         while True:
@@ -33,7 +33,7 @@ async def test_an_answer_without_a_body_stays_one(method: str, status: str) -> N
 
 @pytest.mark.parametrize("framing", ["chunked", "close", "length"])
 async def test_an_http_1_0_client_gets_a_plain_body_and_a_close(framing: str) -> None:
-    """CASES 32: it knows no chunks; HAProxy 2.6 sends them all the same."""
+    """Case 32: it knows no chunks; HAProxy 2.6 sends them all the same."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -77,7 +77,7 @@ async def test_an_http_1_0_backends_answer_ends_where_its_connection_does() -> N
 
 
 async def test_trailers_pass_as_trailers_without_those_that_frame_or_vouch() -> None:
-    """CASES 33 and 34: never merged into a head, and gRPC-web's arrive."""
+    """Cases 33 and 34: never merged into a head, and gRPC-web's arrive."""
     trailers = b"X-Sum: 1\r\nContent-Length: 9\r\nHost: evil\r\nX-Forwarded-For: 9.9.9.9\r\n"
 
     async def script(talk: Talk) -> None:
@@ -153,7 +153,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 async def test_events_of_a_stream_come_one_by_one() -> None:
-    """CASES 39: the next event is sent only when the client has read the one before, so none can wait in a buffer."""
+    """Case 39: the next event is sent only when the client has read the one before, so none can wait in a buffer."""
     read = asyncio.Event()
 
     async def script(talk: Talk) -> None:

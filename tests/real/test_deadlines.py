@@ -37,7 +37,7 @@ async def silence(talk: Talk) -> None:
 
 
 async def test_a_head_that_dribbles_is_refused_at_the_total_deadline() -> None:
-    """CASES 40: each byte comes well within the deadline; the head as a whole does not."""
+    """Case 40: each byte comes well within the deadline; the head as a whole does not."""
     async with backend() as behind, running(one_pool(behind.port, listener=timeouts(head="400ms"))) as lb:
         client = await lb.client()
         async with taking(0.4):
@@ -56,7 +56,7 @@ async def _dribble(client: Client) -> None:
 
 
 async def test_a_body_that_stops_coming_is_refused() -> None:
-    """CASES 41: 408, and the backend gets its connection ended, not a request."""
+    """Case 41: 408, and the backend gets its connection ended, not a request."""
     async with backend(silence) as behind, running(one_pool(behind.port, listener=timeouts(body="300ms"))) as lb:
         client = await lb.client()
         client.send(request("POST", "/", "Content-Length: 100") + b"x")
@@ -68,7 +68,7 @@ async def test_a_body_that_stops_coming_is_refused() -> None:
 
 
 async def test_a_client_that_does_not_read_loses_its_connection_and_the_backend_is_let_go() -> None:
-    """CASES 42: the slot at the backend is free again, and the record says whose fault it was."""
+    """Case 42: the slot at the backend is free again, and the record says whose fault it was."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -86,7 +86,7 @@ async def test_a_client_that_does_not_read_loses_its_connection_and_the_backend_
 
 
 async def test_a_client_that_reads_slowly_keeps_its_connection() -> None:
-    """CASES 42: the deadline is for standing still, not for being slow."""
+    """Case 42: the deadline is for standing still, not for being slow."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -110,7 +110,7 @@ async def test_a_client_that_reads_slowly_keeps_its_connection() -> None:
 
 
 async def test_slow_clients_take_nothing_from_others() -> None:
-    """CASES 43: beside 100 idle and 50 dribbling connections a request is answered as always."""
+    """Case 43: beside 100 idle and 50 dribbling connections a request is answered as always."""
     async with backend() as behind, running(one_pool(behind.port)) as lb:
         slow = [await lb.client() for _ in range(150)]
         for client in slow[:50]:
@@ -122,7 +122,7 @@ async def test_slow_clients_take_nothing_from_others() -> None:
 
 
 async def test_a_silent_backend_is_a_504_at_its_time() -> None:
-    """CASES 44: one try, since the work may still be going on over there."""
+    """Case 44: one try, since the work may still be going on over there."""
     pool = timeouts(response="500ms")
     async with backend(silence) as one, backend(silence) as two, running(one_pool(one.port, two.port, pool=pool)) as lb:
         async with taking(0.5):
@@ -132,7 +132,7 @@ async def test_a_silent_backend_is_a_504_at_its_time() -> None:
 
 
 async def test_an_answer_that_stops_is_a_truncation() -> None:
-    """CASES 44, later: 200 was said, so the missing rest must be seen as missing."""
+    """Case 44, later: 200 was said, so the missing rest must be seen as missing."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -165,7 +165,7 @@ async def test_a_backend_that_dribbles_is_ended_by_the_total_timeout() -> None:
 
 
 async def test_a_black_hole_is_left_for_the_next_backend_after_the_connect_timeout() -> None:
-    """CASES 45: a listen queue that is full swallows the SYN; nothing of the request was sent, so POST moves too."""
+    """Case 45: a listen queue that is full swallows the SYN; nothing of the request was sent, so POST moves too."""
     with closing(socket.socket()) as hole:
         hole.bind((HOST, 0))
         hole.listen(0)
@@ -187,7 +187,7 @@ async def test_a_black_hole_is_left_for_the_next_backend_after_the_connect_timeo
 
 
 async def test_without_another_backend_a_black_hole_is_a_504() -> None:
-    """CASES 45, and the connection that was being opened is given up."""
+    """Case 45, and the connection that was being opened is given up."""
     with closing(socket.socket()) as hole:
         hole.bind((HOST, 0))
         hole.listen(0)
@@ -205,7 +205,7 @@ async def test_without_another_backend_a_black_hole_is_a_504() -> None:
 
 
 async def test_an_idle_client_is_closed_with_a_fin() -> None:
-    """CASES 46: a reset would look like a fault."""
+    """Case 46: a reset would look like a fault."""
     async with backend() as behind, running(one_pool(behind.port, listener=timeouts(idle="300ms"))) as lb:
         client = await lb.client()
         assert 200 == (await client.ask()).status
@@ -214,7 +214,7 @@ async def test_an_idle_client_is_closed_with_a_fin() -> None:
 
 
 async def test_a_client_that_never_asks_is_closed_too() -> None:
-    """CASES 46: an open connection is not a request."""
+    """Case 46: an open connection is not a request."""
     async with running(one_pool(free_port(), listener=timeouts(idle="300ms"))) as lb:
         client = await lb.client()
         assert b"" == await client.rest()

@@ -7,7 +7,7 @@ import pytest
 from tests.real.backends import Script, Talk, backend, echo_name
 from tests.real.client import request
 from tests.real.stage import stage
-from tests.real.support import free_port, one_pool, running
+from tests.real.support import free_port, free_ports, one_pool, running
 
 SAFE: Final = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]
 
@@ -28,7 +28,7 @@ async def close_after_request(talk: Talk) -> None:
 
 @pytest.mark.parametrize("method", [*SAFE, "POST", "PATCH"])
 async def test_a_refused_connection_is_retried_elsewhere_whatever_the_method(method: str) -> None:
-    """CASES 47: no byte was sent, so nothing can be done twice."""
+    """Case 47: no byte was sent, so nothing can be done twice."""
     dead = free_port()
     async with backend() as behind, running(one_pool(dead, behind.port)) as lb:
         client = await lb.client()
@@ -39,8 +39,8 @@ async def test_a_refused_connection_is_retried_elsewhere_whatever_the_method(met
 
 
 async def test_with_every_backend_refusing_the_client_hears_502() -> None:
-    """CASES 47: each is asked once."""
-    async with running(one_pool(free_port(), free_port(), free_port())) as lb:
+    """Case 47: each is asked once."""
+    async with running(one_pool(*free_ports(3))) as lb:
         answer = await lb.ask()
         assert 502 == answer.status
         assert (3, "connect_failed") == (lb.records[0].tries, lb.records[0].word)
@@ -49,7 +49,7 @@ async def test_with_every_backend_refusing_the_client_hears_502() -> None:
 @pytest.mark.parametrize("script", [reset_after_request, close_after_request, reset_unread])
 @pytest.mark.parametrize("method", SAFE)
 async def test_a_backend_that_dies_before_its_answer_is_survived_by_safe_methods(script: Script, method: str) -> None:
-    """CASES 52: another backend answers, and the client notices nothing."""
+    """Case 52: another backend answers, and the client notices nothing."""
     async with stage(script, echo_name) as (lb, behind):
         client = await lb.client()
         client.send(request(method, "/", body=b"hello" if method == "PUT" else b""))
@@ -61,7 +61,7 @@ async def test_a_backend_that_dies_before_its_answer_is_survived_by_safe_methods
 @pytest.mark.parametrize("body", [b"hello", b""])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 async def test_a_request_that_may_not_run_twice_is_not_sent_twice(script: Script, method: str, body: bytes) -> None:
-    """CASES 48 and promise 3: 502, for nobody knows what the backend did before it died."""
+    """Case 48: 502, for nobody knows what the backend did before it died, and nothing may be done twice."""
     async with stage(script, echo_name) as (lb, behind):
         client = await lb.client()
         client.send(request(method, "/", body=body))
@@ -72,7 +72,7 @@ async def test_a_request_that_may_not_run_twice_is_not_sent_twice(script: Script
 
 @pytest.mark.parametrize("method", SAFE)
 async def test_a_kept_connection_that_dies_under_a_request_is_replaced_at_the_same_backend(method: str) -> None:
-    """CASES 48: the commonest 502 of proxies. The backend gives no sign until the request is there."""
+    """Case 48: the commonest 502 of proxies. The backend gives no sign until the request is there."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -92,7 +92,7 @@ async def test_a_kept_connection_that_dies_under_a_request_is_replaced_at_the_sa
 
 @pytest.mark.parametrize("body", [b"hello", b""])
 async def test_a_post_on_a_kept_connection_that_dies_under_it_is_a_502(body: bytes) -> None:
-    """CASES 48: it was written, so it may have run."""
+    """Case 48: it was written, so it may have run."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -130,7 +130,7 @@ async def test_a_held_body_is_sent_again_whole() -> None:
 
 @pytest.mark.parametrize(("listed", "status"), [([503], 200), ([], 503)])
 async def test_an_answer_of_503_is_retried_only_where_it_is_listed(listed: list[int], status: int) -> None:
-    """CASES 50."""
+    """Case 50."""
 
     async def sick(talk: Talk) -> None:
         while True:
@@ -148,7 +148,7 @@ async def test_an_answer_of_503_is_retried_only_where_it_is_listed(listed: list[
 
 
 async def test_failing_backends_are_not_asked_three_times_for_each_request() -> None:
-    """CASES 51: of 200 requests, 1.2 times as many tries, and the floor of three."""
+    """Case 51: of 200 requests, 1.2 times as many tries, and the floor of three."""
     async with stage(*[reset_after_request] * 3) as (lb, behind):
         client = await lb.client()
         for _ in range(200):

@@ -29,14 +29,14 @@ def saying(raw: bytes) -> Script:
 
 
 async def test_the_target_wins_over_host_in_absolute_form() -> None:
-    """CASES 17: the backend gets the origin form and the target's authority."""
+    """Case 17: the backend gets the origin form and the target's authority."""
     got = await seen(b"GET http://right.example:81/a?b HTTP/1.1\r\nHost: wrong.example\r\n\r\n")
     assert ("/a?b", ["right.example:81"]) == (got.target, got.all("host"))
     assert "right.example:81" == got.get("x-forwarded-host")
 
 
 async def test_fields_that_connection_names_go_no_further() -> None:
-    """CASES 20: hop-by-hop fields are for us."""
+    """Case 20: hop-by-hop fields are for us."""
     got = await seen(
         request("GET", "/", "Connection: close, X-Hop", "X-Hop: 1", "Keep-Alive: 5", "Proxy-Connection: x", "X-Kept: 2")
     )
@@ -46,14 +46,14 @@ async def test_fields_that_connection_names_go_no_further() -> None:
 
 @pytest.mark.parametrize("name", ["Host", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "Content-Length"])
 async def test_a_client_cannot_strip_our_fields_by_naming_them(name: str) -> None:
-    """CASES 20: Connection: X-Forwarded-For must not make a client anonymous."""
+    """Case 20: Connection: X-Forwarded-For must not make a client anonymous."""
     got = await seen(request("POST", "/", f"Connection: {name}", body=b"hello"))
     assert ("example.org", HOST, HOST) == (got.get("host"), got.get("x-forwarded-for"), got.get("x-real-ip"))
     assert ("http", b"hello") == (got.get("x-forwarded-proto"), got.body)
 
 
 async def test_what_an_unknown_client_claims_about_itself_is_not_believed() -> None:
-    """CASES 21: without trusted proxies the peer's address is the whole truth."""
+    """Case 21: without trusted proxies the peer's address is the whole truth."""
     got = await seen(
         request(
             "GET",
@@ -73,7 +73,7 @@ async def test_what_an_unknown_client_claims_about_itself_is_not_believed() -> N
 
 
 async def test_a_trusted_proxys_claims_are_passed_on_with_its_own_address() -> None:
-    """CASES 21: the right-most address that no trusted proxy vouches for is the client."""
+    """Case 21: the right-most address that no trusted proxy vouches for is the client."""
     got = await seen(
         request("GET", "/", "X-Forwarded-For: 6.6.6.6, 1.2.3.4, 127.0.0.9", "X-Forwarded-Proto: https"),
         trusted_proxies=["127.0.0.0/8"],
@@ -83,31 +83,31 @@ async def test_a_trusted_proxys_claims_are_passed_on_with_its_own_address() -> N
 
 
 async def test_names_with_underscores_are_dropped() -> None:
-    """CASES 22: CGI reads X_Forwarded_For and X-Forwarded-For as one."""
+    """Case 22: CGI reads X_Forwarded_For and X-Forwarded-For as one."""
     got = await seen(request("GET", "/", "X_Forwarded_For: 1.2.3.4", "X_Any: 1"))
     assert b"_" not in got.head
 
 
 async def test_with_underscores_allowed_those_that_shadow_ours_are_dropped_all_the_same() -> None:
-    """CASES 22: the switch is for an application's own names."""
+    """Case 22: the switch is for an application's own names."""
     got = await seen(request("GET", "/", "X_Forwarded_For: 1.2.3.4", "X_Any: 1"), underscores_in_headers=True)
     assert ("1", None) == (got.get("x_any"), got.get("x_forwarded_for"))
 
 
 async def test_proxy_is_dropped() -> None:
-    """CASES 23, CVE-2016-5385: CGI programs read it as HTTP_PROXY."""
+    """Case 23, CVE-2016-5385: CGI programs read it as HTTP_PROXY."""
     assert (await seen(request("GET", "/", "Proxy: http://evil"))).get("proxy") is None
 
 
 async def test_repeated_fields_stay_apart_and_in_order() -> None:
-    """CASES 24, on the way to the backend."""
+    """Case 24, on the way to the backend."""
     got = await seen(request("GET", "/", "X-A: 1", "Cookie: a=1", "X-A: 2", "x-a: 3"))
     assert (["1", "2", "3"], ["a=1"]) == (got.all("x-a"), got.all("cookie"))
 
 
 @pytest.mark.parametrize("target", ["/a%2fb", "//a//b", "/a/../b", "/a/%2e%2e/b", "/?", "/a;b=c?d=//e", "/%00", "/\\a"])
 async def test_a_path_is_sent_on_as_it_came(target: str) -> None:
-    """CASES 26: an application's own reading of its path is not ours to change."""
+    """Case 26: an application's own reading of its path is not ours to change."""
     assert target == (await seen(request("GET", target))).target
 
 
@@ -116,7 +116,7 @@ async def test_a_path_is_sent_on_as_it_came(target: str) -> None:
     [("/admin/x", 403), ("//admin/x", 403), ("/a/../admin/x", 403), ("/%61dmin/x", 403), ("/a%2f../admin/x", 400)],
 )
 async def test_routes_compare_what_a_backend_would_read(target: str, status: int) -> None:
-    """CASES 26: no spelling of a path gets past a route; one that may be read in two ways is refused."""
+    """Case 26: no spelling of a path gets past a route; one that may be read in two ways is refused."""
     routes = [{"path": "/admin/*", "respond": {"status": 403}}, {"pool": "web"}]
     async with backend() as behind, running(one_pool(behind.port, listener={"routes": routes})) as lb:
         assert status == (await lb.ask(target)).status
@@ -124,7 +124,7 @@ async def test_routes_compare_what_a_backend_would_read(target: str, status: int
 
 
 async def test_each_set_cookie_stays_a_field_of_its_own() -> None:
-    """CASES 24: joined by commas, cookies cannot be told apart."""
+    """Case 24: joined by commas, cookies cannot be told apart."""
     raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX: 1\r\nSet-Cookie: b=2\r\nX: 2\r\nContent-Length: 0\r\n\r\n"
     async with backend(saying(raw)) as behind, running(one_pool(behind.port)) as lb:
         answer = await lb.ask()
@@ -154,7 +154,7 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 async def test_an_answer_that_breaks_the_rules_is_a_502_and_none_of_it_is_passed_on(name: str) -> None:
-    """CASES 25 and 53; the backend's connection is given up, the client's is kept."""
+    """Cases 25 and 53; the backend's connection is given up, the client's is kept."""
     async with backend(saying(BAD_ANSWERS[name])) as behind, running(one_pool(behind.port)) as lb:
         client = await lb.client()
         answer = await client.ask()
@@ -166,7 +166,7 @@ async def test_an_answer_that_breaks_the_rules_is_a_502_and_none_of_it_is_passed
 
 
 async def test_a_chunked_answer_that_breaks_the_rules_is_cut_off() -> None:
-    """CASES 53: 200 has been said; what must not happen is that the answer looks whole."""
+    """Case 53: 200 has been said; what must not happen is that the answer looks whole."""
     raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0x5\r\nhello\r\n0\r\n\r\n"
     async with backend(saying(raw)) as behind, running(one_pool(behind.port)) as lb:
         answer = await lb.ask()

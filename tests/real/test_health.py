@@ -14,7 +14,7 @@ import pytest
 
 from tests.real.backends import Backend, Script, Talk, backend, echo_name
 from tests.real.client import HOST
-from tests.real.support import Running, free_port, one_pool, running, until
+from tests.real.support import Running, free_port, free_ports, one_pool, running, until
 
 FAST: Final = {"interval": "100ms", "timeout": "100ms"}
 
@@ -83,7 +83,7 @@ async def test_the_first_result_counts_at_once() -> None:
 
 
 async def test_fall_and_rise_count_checks_in_a_row() -> None:
-    """Three bad checks take a server out and two good ones bring it back; fewer do neither (CASES 57)."""
+    """Three bad checks take a server out and two good ones bring it back; fewer do neither (case 57)."""
     good, bad = "200 OK", "500 Oops"
     # up; two bad are forgiven by a good one; three bad: down; a good one before a bad one is not enough; two good: up
     statuses = [good, bad, bad, good, bad, bad, bad, good, bad, good, good, good]
@@ -112,7 +112,7 @@ async def test_fall_and_rise_count_checks_in_a_row() -> None:
     ],
 )
 async def test_an_http_check_expects_a_status(status: str, expect: object, up: bool) -> None:
-    """CASES 58: a redirect is a status like any other, and is not followed."""
+    """Case 58: a redirect is a status like any other, and is not followed."""
     check = http() if expect is None else http(expect=expect)
     async with backend(answering([status])) as one, running(one_pool(one.port, pool=check)) as lb:
         await until(lambda: checks(one) >= 2)
@@ -157,14 +157,14 @@ async def hung_up(talk: Talk) -> None:
 async def test_a_sick_health_page_is_a_failed_check(
     script: Script, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """CASES 58: too slow, without end, nonsense, nothing; the log says which."""
+    """Case 58: too slow, without end, nonsense, nothing; the log says which."""
     async with backend(script) as one, running(one_pool(one.port, pool=http())) as lb:
         await until(lambda: healthy(lb) == [False])
         assert reason in lines(caplog)[0]
 
 
 async def test_an_endless_body_does_not_keep_a_check_from_passing() -> None:
-    """CASES 58: the status is all that is asked for; the body is not read."""
+    """Case 58: the status is all that is asked for; the body is not read."""
 
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -179,8 +179,8 @@ async def test_an_endless_body_does_not_keep_a_check_from_passing() -> None:
 
 
 async def test_with_all_down_the_client_hears_503_at_once_and_recovery_needs_no_restart() -> None:
-    """CASES 56: Retry-After says when it is worth asking again."""
-    ports = [free_port(), free_port()]
+    """Case 56: Retry-After says when it is worth asking again."""
+    ports = free_ports(2)
     async with running(one_pool(*ports, pool=checked())) as lb:
         await until(lambda: healthy(lb) == [False, False])
         client = await lb.client()
@@ -239,7 +239,7 @@ server.serve_forever()
 
 
 async def test_a_process_that_hangs_is_taken_out_and_comes_back() -> None:
-    """CASES 54: SIGSTOP leaves its port accepting, so only an HTTP check sees it; SIGCONT brings it back."""
+    """Case 54: SIGSTOP leaves its port accepting, so only an HTTP check sees it; SIGCONT brings it back."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", STOPPED, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None

@@ -11,7 +11,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 async def test_a_client_that_expects_100_gets_the_backends_and_sends_its_body_once() -> None:
-    """CASES 28: the expectation is the backend's to answer."""
+    """Case 28: the expectation is the backend's to answer."""
 
     async def script(talk: Talk) -> None:
         asked = await talk.head()
@@ -32,7 +32,7 @@ async def test_a_client_that_expects_100_gets_the_backends_and_sends_its_body_on
 
 @pytest.mark.parametrize("status", ["417 Expectation Failed", "413 Content Too Large"])
 async def test_a_refused_expectation_is_passed_on_and_the_connection_ends(status: str) -> None:
-    """CASES 29: whether the body still comes cannot be known, so no next request is read from there."""
+    """Case 29: whether the body still comes cannot be known, so no next request is read from there."""
 
     async def script(talk: Talk) -> None:
         await talk.head()
@@ -52,7 +52,7 @@ async def test_a_refused_expectation_is_passed_on_and_the_connection_ends(status
 
 @pytest.mark.parametrize("status", [100, 102, 103])
 async def test_interim_answers_nobody_asked_for_leave_the_final_one_whole(status: int) -> None:
-    """CASES 30: they are passed on, and nginx 1.22's hang is not ours."""
+    """Case 30: they are passed on, and nginx 1.22's hang is not ours."""
 
     async def script(talk: Talk) -> None:
         while True:
@@ -84,7 +84,7 @@ async def test_an_http_1_0_client_sees_no_interim_answer() -> None:
 
 
 async def test_an_early_answer_is_delivered_at_once_and_its_connection_is_not_reused() -> None:
-    """CASES 35: the rest of the upload would be read as the next request there."""
+    """Case 35: the rest of the upload would be read as the next request there."""
 
     async def script(talk: Talk) -> None:
         asked = await talk.head()

@@ -17,7 +17,7 @@ async def test_many_requests_of_many_clients_share_few_connections() -> None:
 
 
 async def test_a_backend_that_closes_after_each_answer_costs_no_request() -> None:
-    """CASES 59: it does not say so, and closes in the very moment of the next request. Each is tried anew, unseen."""
+    """Case 59: it does not say so, and closes in the very moment of the next request. Each is tried anew, unseen."""
 
     async def script(talk: Talk) -> None:
         for _ in range(3):
@@ -33,7 +33,7 @@ async def test_a_backend_that_closes_after_each_answer_costs_no_request() -> Non
 
 
 async def test_clients_see_no_error_while_backends_time_out_at_random() -> None:
-    """CASES 59: idle times around the backend's own limit, eight clients at once."""
+    """Case 59: idle times around the backend's own limit, eight clients at once."""
     chance = random.Random(59)
 
     async def script(talk: Talk) -> None:
@@ -64,7 +64,7 @@ async def test_clients_see_no_error_while_backends_time_out_at_random() -> None:
 
 
 async def test_bytes_that_nobody_asked_for_reach_nobody() -> None:
-    """CASES 60: a second answer, at once or later, on an idle connection ends that connection."""
+    """Case 60: a second answer, at once or later, on an idle connection ends that connection."""
 
     async def script(talk: Talk) -> None:
         asked = await talk.request()
@@ -84,7 +84,7 @@ async def test_bytes_that_nobody_asked_for_reach_nobody() -> None:
 
 
 async def test_a_stray_answer_behind_a_bare_one_reaches_nobody() -> None:
-    """CASES 60: what follows a HEAD's head would be taken for the next answer by a careless reader."""
+    """Case 60: what follows a HEAD's head would be taken for the next answer by a careless reader."""
 
     async def script(talk: Talk) -> None:
         while True:

@@ -12,7 +12,7 @@ from tests.real.support import until
 
 
 async def test_a_client_that_leaves_takes_its_backend_request_with_it() -> None:
-    """While the answer is awaited, and in the midst of it: the backend's connection ends and is not kept (CASES 61)."""
+    """While the answer is awaited, and in the midst of it: the backend's connection ends and is not kept (case 61)."""
 
     async def script(talk: Talk) -> None:
         asked = await talk.request()

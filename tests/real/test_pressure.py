@@ -6,13 +6,13 @@ What a sender could get rid of and nobody has read lies in the kernel's buffers,
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final, cast
 
 import pytest
 
 from tests.real.backends import Talk, backend
 from tests.real.client import HOST, Client, request
+from tests.real.kernel import in_kernel
 from tests.real.programs import steelyard_run
 from tests.real.support import ON_UVLOOP, one_pool, running, until
 
@@ -73,16 +73,6 @@ def pause_reading(writer: asyncio.StreamWriter) -> None:
 
 def resume_reading(writer: asyncio.StreamWriter) -> None:
     cast(asyncio.Transport, writer.transport).resume_reading()
-
-
-def in_kernel(*ports: int) -> int:
-    """Bytes that lie in the buffers of all connections to or from these ports, at either end."""
-    total = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        local, remote, _, queues = line.split()[1:5]
-        if {int(local.partition(":")[2], 16), int(remote.partition(":")[2], 16)} & set(ports):
-            total += sum(int(size, 16) for size in queues.split(":"))
-    return total
 
 
 @pytest.mark.parametrize("framing", HEADS)

@@ -1,6 +1,6 @@
 """Requests that break the rules: the right status and a close that lets it be read, and nothing reaches a backend.
 
-Each row of the tables is a case of docs/cases.md A or B (its number comes first), sent to a balancer whose backend
+Each row of the tables is a case of docs/cases.md A, B or H (its number comes first), sent to a balancer whose backend
 records every connection. Where a request breaks the rules only within its body, its head may have gone out; then
 what the backend sees is a connection that ends, never a request that is whole.
 """
@@ -115,6 +115,7 @@ HEADS: Final[dict[str, tuple[int, bytes]]] = {
     "75 20,000 fields": (431, GET + b"Host: a\r\n" + b"".join(b"x%d: y\r\n" % i for i in range(20_000)) + b"\r\n"),
     "101 fields": (431, GET + b"Host: a\r\n" + b"x: y\r\n" * 100 + b"\r\n"),
     "a field of 40 KiB": (431, field(b"X: " + b"y" * 40_960)),
+    "88 17 Via lines": (508, field(b"\r\n".join([b"Via: 1.1 steelyard"] * 17))),
     "a target of 40 KiB": (414, b"GET /" + b"y" * 40_960 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
 }
 
@@ -188,7 +189,7 @@ async def test_a_chunked_body_that_breaks_the_rules_later_never_becomes_a_whole_
     "rest", [b"Content-Length: 10\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]
 )
 async def test_a_body_that_breaks_off_ends_the_backends_connection(rest: bytes) -> None:
-    """CASES 14: half a body and a FIN are no request."""
+    """Case 14: half a body and a FIN are no request."""
     async with backend(read_all) as behind, running(one_pool(behind.port)) as lb:
         client = await lb.client()
         client.send(POST + rest)
@@ -202,7 +203,7 @@ async def test_a_body_that_breaks_off_ends_the_backends_connection(rest: bytes) 
 
 @pytest.mark.parametrize("second", [b"GARBAGE\r\n\r\n", GET + b"\r\n", CHUNKED_POST + b"xyz\r\n"])
 async def test_behind_a_good_request_a_bad_one_is_refused_after_the_first_answer(second: bytes) -> None:
-    """CASES 15: both came in one read; the answers come in order, then the connection ends."""
+    """Case 15: both came in one read; the answers come in order, then the connection ends."""
     async with backend() as behind, running(one_pool(behind.port)) as lb:
         client = await lb.client()
         client.send(request("GET", "/first") + second + request("GET", "/third"))
@@ -233,7 +234,7 @@ async def test_a_head_is_refused_as_soon_as_it_cannot_become_good() -> None:
 
 
 async def test_many_tiny_chunks_cost_little() -> None:
-    """CASES 75: 200,000 chunks of one byte are passed on as they came, in no more than a few reads' time."""
+    """Case 75: 200,000 chunks of one byte are passed on as they came, in no more than a few reads' time."""
     body = b"1\r\nx\r\n" * 200_000 + b"0\r\n\r\n"
 
     async def script(talk: Talk) -> None:

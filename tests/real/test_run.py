@@ -1,4 +1,4 @@
-"""`python -m steelyard run` as a process: how it starts, how it stops, and what it says when it cannot."""
+"""`python -m steelyard run` as a process: how it starts, stops (docs/cases.md G), and what it says when it cannot."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ pytestmark = ON_UVLOOP
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_stops_gracefully(number: signal.Signals) -> None:
-    """CASES 66: what is in flight ends, idle connections close, nothing new is accepted, the exit status is 0."""
+    """Case 66: what is in flight ends, idle connections close, nothing new is accepted, the exit status is 0."""
     asked, finish = asyncio.Event(), asyncio.Event()
 
     async def script(talk: Talk) -> None:

@@ -166,7 +166,7 @@ async def soak(rounds: int) -> None:
         assert torn < asked * 0.05
         words = set(lb.words())
     assert words <= {"-", "client_gone", "stale", "closed_early", "bad_answer"}
-    await until(lambda: open_sockets() <= before, "every socket is closed")  # CASES 76
+    await until(lambda: open_sockets() <= before, "every socket is closed")  # case 76
 
 
 async def test_thousands_of_mixed_requests_get_their_own_answers() -> None:

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from steelyard.control import config
-from tests.real.support import free_port
+from tests.real.support import free_ports
 from tests.systems.programs import EXAMPLES, HOST, PATIENCE_S, ROOT, Program, get, program, variant
 
 EXAMPLE = EXAMPLES / "fastapi"
@@ -41,7 +41,7 @@ class Stage:
 
 @contextmanager
 def stage(config_file: Path = EXAMPLE / "steelyard.yaml") -> Iterator[Stage]:
-    replicas = [free_port(), free_port()]
+    replicas = free_ports(2)
     places = {f"REPLICA_{number}": f"localhost:{port}" for number, port in enumerate(replicas, 1)}
     with program(EXAMPLE / "run.py", config_file, LISTEN=f"{HOST}:0", **places) as running:
         yield Stage(running, replicas)
