@@ -15,7 +15,7 @@ def test_the_version_says_which_build_is_running() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert (0, f"{version()}\n", "") == (result.exit_code, result.stdout, result.stderr)
     assert version().startswith("steelyard 0")
-    assert version().endswith(f" ({BUILD})")
+    assert version().endswith(f" ({'interpreted' if BUILD == 'interpreted' else 'compiled'})")
 
 
 def test_without_arguments_the_help_is_shown_and_that_is_wrong_usage() -> None:
