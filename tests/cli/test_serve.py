@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -17,6 +18,9 @@ from steelyard.cli import serve
 from steelyard.control import config
 from steelyard.core.spec import Spec
 from steelyard.errors import ListenError
+from tests.real.programs import accepting
+from tests.real.support import free_ports
+from tests.systems.programs import HOST, PATIENCE_S, get
 
 SPEC = config.from_mapping(
     {
@@ -84,7 +88,7 @@ listening on http://up.example.org:80 -> fixed answers
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_drains_and_ends(
     number: int, balancer: type[FakeBalancer], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +109,18 @@ def test_a_second_interrupt_ends_at_once(balancer: type[FakeBalancer]) -> None:
 def test_a_second_terminate_goes_on_draining(balancer: type[FakeBalancer]) -> None:
     balancer.on_start, balancer.on_stop = [signal.SIGTERM], [signal.SIGTERM]
     serve.serve(SPEC)
+    assert [SPEC, "start", ("stop", None)] == balancer.calls
+
+
+def test_a_hangup_is_ignored_where_whoever_started_us_said_so(balancer: type[FakeBalancer]) -> None:
+    """As nohup does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        balancer.on_start, balancer.on_stop = [signal.SIGHUP, signal.SIGTERM], [signal.SIGHUP]
+        serve.serve(SPEC)
+        assert signal.SIG_IGN is signal.getsignal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert [SPEC, "start", ("stop", None)] == balancer.calls
 
 
@@ -132,7 +148,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_real_balancer_says_where_it_is_and_ends_with_0(number: int) -> None:
     with started("127.0.0.1:1", "--listen", "127.0.0.1:0", "--policy", "least_connections") as process:
         assert process.stdout is not None
@@ -159,3 +175,28 @@ def test_a_real_port_in_use_is_one_line_and_ends_with_1() -> None:
             said, errors = process.communicate(timeout=30)
     assert (1, "", 1) == (process.returncode, said, len(errors.splitlines()))
     assert errors.startswith(f"listener 'web': {address}: ")
+
+
+@pytest.mark.real
+def test_a_real_balancer_does_not_wait_for_whoever_should_read_what_it_says() -> None:
+    """`2>&1 | less`: the pipe is full, yet requests are answered and a signal ends it."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while os.write(writes, 4096 * b"a"):
+            pass
+    os.set_blocking(writes, True)
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "steelyard", "run", "127.0.0.1:1", "--listen", f"{HOST}:{port}"]
+    process = subprocess.Popen([*command, "--access-log", "-"], stdout=writes, stderr=writes)
+    try:
+        asyncio.run(asyncio.wait_for(accepting(port), PATIENCE_S))
+        for _ in range(5):  # the backend is down, which is logged
+            assert get(port).status in (502, 503)
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reads)
+        os.close(writes)

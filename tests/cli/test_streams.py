@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,23 @@ def test_what_cannot_be_written_does_no_harm_and_is_gone_afterwards(monkeypatch:
                     stream.flush()
         for stream in (out, err):
             stream.flush()
+
+
+def test_what_nobody_takes_is_not_waited_for() -> None:
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with open(writes, "w", encoding="utf-8") as stream:
+        say("listening", stream)
+        filled = 0
+        with suppress(BlockingIOError):
+            while True:
+                filled += os.write(writes, 4096 * b"a")
+        os.set_blocking(writes, True)
+        say("lost", stream)
+        assert b"listening\n" + filled * b"a" == os.read(reads, 1 << 20)
+        say("stopping", stream)
+        assert b"stopping\n" == os.read(reads, 1 << 20)
+    os.close(reads)
 
 
 def test_what_can_be_written_is_not_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Dials: resolve, connect, hand over; and every way in which that does not happen."""
 
 from collections.abc import Callable
-from errno import EMFILE
+from errno import EMFILE, ENFILE
+from resource import RLIMIT_NOFILE, getrlimit
 from socket import socket
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from steelyard import errors
 from steelyard.core.spec import PoolTimeouts
+from steelyard.proxy import dial
 from tests.fakes import FakeTransport, World, forwarded, ok, refused, request
 
 Make = Callable[..., World]
@@ -194,3 +196,35 @@ def test_a_dial_without_a_descriptor_is_our_fault_and_is_not_tried_elsewhere(mak
     client << refused(errors.NO_FILES)
     assert [(503, "no_files")] == world.outcomes
     assert [] == world.changes
+
+
+@pytest.mark.parametrize(
+    ("errno", "limit", "mend"),
+    [
+        (
+            EMFILE,
+            f"this process may have {getrlimit(RLIMIT_NOFILE)[0]}",
+            "raise it with `ulimit -n`, or LimitNOFILE= in its systemd unit",
+        ),
+        (ENFILE, "the system has no more for anybody", "raise sysctl fs.file-max"),
+    ],
+)
+def test_that_descriptors_have_run_out_is_said_once_a_minute_with_the_mend(
+    errno: int, limit: str, mend: str, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dial, "no_files", dial.NoFiles())
+
+    async def exhausted(*_: object) -> None:
+        raise OSError(errno, "Too many open files")
+
+    world.loop.sock_connect = exhausted  # type: ignore[assignment, method-assign]
+    said = []
+    for waits_s in (0.0, 50.0, 9.0, 2.0, 58.0, 3.0):
+        world.turn(waits_s)
+        client = world.client()
+        client >> GET
+        world.loop.settle()
+        client << refused(errors.NO_FILES)
+        said.append(len(caplog.messages))
+    assert [1, 1, 1, 2, 2, 3] == said
+    assert {f"out of file descriptors: {limit}; requests are refused with 503; {mend}"} == set(caplog.messages)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 EXAMPLES = """
 Start a balancer, from a configuration file or from the backends named here.
 
-SIGINT (Ctrl-C) and SIGTERM let requests in flight finish, then end it; a second Ctrl-C ends it at once.
+SIGINT (Ctrl-C), SIGTERM and SIGHUP let requests in flight finish, then end it; a second Ctrl-C ends it at once.
+There is no reload yet: start it anew after a change of its file.
 
 **Examples:**
 

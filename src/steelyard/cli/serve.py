@@ -1,6 +1,7 @@
 """A checked configuration, run in this process until a signal ends it.
 
-SIGINT and SIGTERM drain: nothing new is accepted, requests in flight finish. A second SIGINT ends at once.
+SIGINT, SIGTERM and SIGHUP drain: nothing new is accepted, requests in flight finish. A second SIGINT ends at once.
+SIGHUP is what a terminal sends that is closed; under nohup it is ignored, as nohup asked for.
 Who started us reads standard output for the lines that say what is ready; all else goes to standard error.
 """
 
@@ -11,9 +12,10 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from steelyard.cli import log, loop
-from steelyard.cli.streams import outlived, say
+from steelyard.cli.streams import outlived, say, takes
 from steelyard.core.spec import BackendSpec, Spec
 from steelyard.embed import LoadBalancer
 
@@ -26,11 +28,19 @@ GC_THRESHOLD = 50_000
 def serve(spec: Spec) -> None:
     """Run until a signal ends it. Raises ListenError, and ConfigError where the access log cannot be opened."""
     with outlived():
-        handler = logging.StreamHandler()
+        handler = _Handler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.to(handler)
         _raise_file_limit()
         loop.run(_serve(spec))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Standard error, while somebody takes it: no line of a log is worth the traffic that would wait for its reader."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if takes(self.stream):
+            super().emit(record)
 
 
 def _raise_file_limit() -> None:
@@ -60,7 +70,10 @@ async def _serve(spec: Spec) -> None:
         stop.set()
 
     balancer = LoadBalancer(spec)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     await balancer.start()
     _settle()

@@ -1,10 +1,12 @@
 """Standard output and error of a program that outlives those who read them.
 
 `steelyard run ... | head -1` leaves a pipe that nobody reads, a supervisor may start us with a stream closed. A
-balancer goes on in both cases: what it says is for people, what it passes on is for its clients.
+balancer goes on in both cases: what it says is for people, what it passes on is for its clients. Nor does it wait for
+a reader that has stopped (`| less`).
 """
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,8 +26,19 @@ def outlived() -> Iterator[None]:
 
 def say(line: str, stream: TextIO) -> None:
     """Print a line at once, or not, where it cannot be written."""
-    with suppress(OSError):
-        print(line, file=stream, flush=True)
+    if takes(stream):
+        with suppress(OSError):
+            print(line, file=stream, flush=True)
+
+
+def takes(stream: TextIO) -> bool:
+    """Whether a line can be written to it without waiting for its reader."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (OSError, ValueError):  # no descriptor: it keeps what is written, or fails at once
+        return True
+    return bool(poll.poll(0))
 
 
 def _replace_closed() -> None:

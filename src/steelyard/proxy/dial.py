@@ -2,22 +2,53 @@
 
 The only coroutine behind a request, and not on the usual path: kept connections need no dial. Names are resolved
 anew for each dial, so that a changed DNS answer takes effect without a reload; each address is tried in turn.
+Where there is no descriptor left for it that is our own fault: it is said, but no more than once a minute.
 """
 
+import logging
 import os
+import resource
 from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Callable
 from errno import EMFILE, ENFILE
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, inet_pton, socket
-from typing import Any
+from typing import Any, Final
 
 from steelyard import errors
 from steelyard.errors import Kind
 from steelyard.proxy.clock import Timed, Wheel
 from steelyard.proxy.upstream import Upstream
 
+# Descriptors run out under load, when every dial fails: a line for each would be a flood of its own.
+SAY_EVERY_S: Final = 60.0
+
+_log = logging.getLogger("steelyard")
+
 # Called once: with the open connection, or with None and why there is none.
 Done = Callable[[Upstream | None, Kind | None, str], None]
+
+
+class NoFiles:
+    """Says that descriptors have run out, which limit that is, and how it is raised."""
+
+    def __init__(self) -> None:
+        self.next_at: float | None = None
+
+    def say(self, errno: int | None, now: float) -> None:
+        """now: monotonic seconds."""
+        if self.next_at is not None and now < self.next_at:
+            return
+        self.next_at = now + SAY_EVERY_S
+        if errno == EMFILE:
+            limit = f"this process may have {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}"
+            mend = "raise it with `ulimit -n`, or LimitNOFILE= in its systemd unit"
+        else:
+            limit, mend = "the system has no more for anybody", "raise sysctl fs.file-max"
+        _log.error("out of file descriptors: %s; requests are refused with %d; %s", limit, errors.NO_FILES.status, mend)
+
+
+# One for the process, as the limit is.
+no_files = NoFiles()
 
 
 class Dial(Timed):
@@ -46,6 +77,8 @@ class Dial(Timed):
             if sock is not None:
                 sock.close()
             ours = exc.errno in (EMFILE, ENFILE)
+            if ours:
+                no_files.say(exc.errno, self.loop.time())
             self.finish(errors.NO_FILES if ours else errors.CONNECT_FAILED, why(exc))
         except CancelledError:
             if sock is not None:
