@@ -38,6 +38,8 @@ def test_without_a_terminal_it_shows_everything_and_ends_with_0() -> None:
     assert "errors 0" == rows[12]
     assert "60 requests, 60 good answers: nobody noticed." in done.stdout
     assert "Server 2 comes back" in done.stdout
+    # Whatever turns the kill has cost: the commands of the README, tried next, begin with Server 1.
+    assert "six requests: " + "Server 1  Server 2  Server 3  " * 2 in done.stdout
     assert "Try next" not in done.stdout
 
 

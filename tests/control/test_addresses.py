@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from steelyard.control import addresses
 from steelyard.control.fault import Fault
+from steelyard.core.spec import format_address
 from tests.control.said import fault
 
 NO_ZONE = "which is not an interface; write its name or number, as in fe80::1%eth0"
@@ -114,8 +115,8 @@ def test_a_wrong_backend_says_what_to_write(expected: str, text: str) -> None:
 
 @given(st.ip_addresses().map(str) | st.sampled_from(["localhost", "a.example.org"]), st.integers(1, 65535))
 def test_a_written_address_is_read_as_the_same_one(host: str, port: int) -> None:
-    assert (host, port) == addresses.parse_bind(addresses.format_address(host, port))
-    assert (host, port) == addresses.parse_backend(addresses.format_address(host, port))
+    assert (host, port) == addresses.parse_bind(format_address(host, port))
+    assert (host, port) == addresses.parse_backend(format_address(host, port))
 
 
 @given(st.text(max_size=20))

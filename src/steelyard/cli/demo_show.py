@@ -194,6 +194,7 @@ class Show:
                 break
             await asyncio.sleep(POLL_S)
         self.console.print(f"two checks in a row found it well; it is in again after {monotonic() - began:.1f} s")
+        await self._round_off()
         answers = [await ask(self.port) for _ in range(2 * len(self.servers))]
         line = Text("six requests: ")
         for answer in answers:
@@ -201,6 +202,15 @@ class Show:
         self.console.print(line)
         shares = Counter(answer.text for answer in answers)
         return all(shares[each.name] == 2 for each in self.servers)
+
+    async def _round_off(self) -> None:
+        """Ask until the turn is the first server's again: the tries that met the killed one took turns too.
+
+        So what is shown, and whoever tries the commands of the README next, begins with Server 1.
+        """
+        for _ in self.servers:
+            if (await ask(self.port)).text == self.servers[-1].name:
+                return
 
     def _say_what_next(self) -> None:
         self._title("Try next, in another terminal")

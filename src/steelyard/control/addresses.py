@@ -48,11 +48,6 @@ def parse_backend(text: str) -> tuple[str, int]:
     return _host(host), _port(port, lowest=1)
 
 
-def format_address(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def parse_host_pattern(text: str) -> str:
     """A host to match, in lower case: `example.org`, `*.example.org` or an IP address."""
     if text.startswith("*."):

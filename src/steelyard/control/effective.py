@@ -9,10 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steelyard.control import rules, written
-from steelyard.control.addresses import format_address
 from steelyard.control.models import Backend, File, HealthCheck, Listener, Policy, Pool, Route
 from steelyard.control.shapes import Shape, shape_at
-from steelyard.core.spec import BackendSpec, HealthCheckSpec, ListenerSpec, PolicySpec, PoolSpec, RouteSpec, Spec
+from steelyard.core.spec import (
+    BackendSpec,
+    HealthCheckSpec,
+    ListenerSpec,
+    PolicySpec,
+    PoolSpec,
+    RouteSpec,
+    Spec,
+    format_address,
+)
 
 _INDENT = "  "
 

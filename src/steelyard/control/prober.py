@@ -15,9 +15,7 @@ from steelyard.core.spec import HealthCheckSpec
 from steelyard.errors import ProtocolError, SteelyardError
 from steelyard.proxy.dial import connect, why
 from steelyard.wire.http1 import scan_response
-
-MAX_ANSWER_BYTES = 64 * 1024
-MAX_FIELDS = 200
+from steelyard.wire.limits import ANSWER_FIELDS, ANSWER_HEAD_BYTES
 
 _log = logging.getLogger("steelyard")
 
@@ -107,18 +105,18 @@ async def _read_status(reader: StreamReader) -> int:
     data = b""
     pos = 0
     while True:
-        piece = await reader.read(MAX_ANSWER_BYTES)
+        piece = await reader.read(ANSWER_HEAD_BYTES)
         if not piece:
             raise CheckFailed("closed without an answer")
         data += piece
         try:
-            head = scan_response(data, pos, MAX_ANSWER_BYTES, MAX_FIELDS)
+            head = scan_response(data, pos, ANSWER_HEAD_BYTES, ANSWER_FIELDS)
             while head is not None and head.status < 200:
                 pos = head.end
-                head = scan_response(data, pos, MAX_ANSWER_BYTES, MAX_FIELDS)
+                head = scan_response(data, pos, ANSWER_HEAD_BYTES, ANSWER_FIELDS)
         except ProtocolError as exc:
             raise CheckFailed(f"not an HTTP answer: {exc.detail}") from exc
         if head is not None:
             return head.status
-        if len(data) > MAX_ANSWER_BYTES:
+        if len(data) > ANSWER_HEAD_BYTES:
             raise CheckFailed("an answer without end")

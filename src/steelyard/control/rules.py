@@ -8,9 +8,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from steelyard.control import units
-from steelyard.control.addresses import format_address, parse_bind
+from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
-from steelyard.core.spec import HealthCheckSpec
+from steelyard.core.spec import HealthCheckSpec, format_address
 
 if TYPE_CHECKING:
     from steelyard.control.models import Backend, Retry, Route

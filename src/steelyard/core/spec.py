@@ -16,6 +16,11 @@ def _default(value: Any, why: str) -> Any:
     return field(default=value, metadata={"why": why})
 
 
+def format_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerTimeouts:
     """How long a client may take."""
@@ -99,7 +104,7 @@ class BackendSpec:
     @property
     def address(self) -> str:
         """`host:port`, with brackets around an IPv6 address."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,19 +113,15 @@ class Exchange(Receiver):
         if self.route is not None and 0 <= self.route.max_body_bytes < self.body_bytes:
             self._fail_for_good(errors.BODY_TOO_LARGE, now)
             return
-        if self.upstream is None:
+        if self.upstream is None or self.body_held:
             if self.body is None:
                 self.body = []
             self.body.append(data)
-            if self.route is not None and self.client is not None:
-                self.client.pause()  # until there is a connection to send it on
-            return
-        if self.body_held:
-            if self.body is None:
-                self.body = []
-            self.body.append(data)
+        if self.upstream is not None:
             self._let_go()
-        self.upstream.write(data)
+            self.upstream.write(data)
+        elif self.route is not None and self.client is not None:
+            self.client.pause()  # until there is a connection to send it on
 
     def on_request_end(self, now: float) -> None:
         """The request is whole."""

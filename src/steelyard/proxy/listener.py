@@ -5,7 +5,7 @@ import socket
 from asyncio import AbstractEventLoop, Server
 from typing import Final, NamedTuple
 
-from steelyard.core.spec import ListenerSpec
+from steelyard.core.spec import ListenerSpec, format_address
 from steelyard.errors import ListenError
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.downstream import Downstream
@@ -21,7 +21,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
 
 def bind(spec: ListenerSpec) -> socket.socket:

@@ -8,7 +8,7 @@ from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
 from steelyard.wire.slices cimport cut
 
-cdef int MAX_HEAD_BYTES, MAX_FIELDS, MAX_INTERIM
+cdef int ANSWER_HEAD_BYTES, ANSWER_FIELDS, MAX_INTERIM
 cdef double inf
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
 cdef int _IDLE, _HEAD, _BODY, _TUNNEL, _CLOSING, _CLOSED

@@ -22,11 +22,9 @@ from steelyard.proxy.receiver import Receiver
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
 from steelyard.wire.http1 import ResponseHead, response_framing, scan_response
+from steelyard.wire.limits import ANSWER_FIELDS, ANSWER_HEAD_BYTES
 from steelyard.wire.slices import cut
 
-# Envoy 60 KiB, Node 16 KiB; answers carry more cookies than requests.
-MAX_HEAD_BYTES: Final = 64 * 1024
-MAX_FIELDS: Final = 200
 # A backend that sends more interim heads than this before its answer is not one that will answer.
 MAX_INTERIM: Final = 32
 _IDLE: Final = 0  # nothing is asked
@@ -177,13 +175,13 @@ class Upstream(Timed):
         if self.buffer:
             ended = b"\n" in data
             data = self.buffer + data
-            if not ended and len(data) < MAX_HEAD_BYTES:
+            if not ended and len(data) < ANSWER_HEAD_BYTES:
                 self.buffer = data  # scanned anew only when a line was ended, so that dribbled bytes cost little
                 return
             self.buffer = b""
         while True:
             try:
-                head = scan_response(data, pos, MAX_HEAD_BYTES, MAX_FIELDS)
+                head = scan_response(data, pos, ANSWER_HEAD_BYTES, ANSWER_FIELDS)
             except ProtocolError as exc:
                 self.fail(errors.BAD_ANSWER, exc.detail, now)
                 return
