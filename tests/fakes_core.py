@@ -57,7 +57,7 @@ def a_policy(
     """A policy over backends `0`, `1`, ... of these weights, ready to pick."""
     table = a_table(len(weights) + 1)
     specs = [BackendSpec(str(index), 80, weight, limit) for index, weight in enumerate(weights)]
-    backends = [Backend(spec, table, row + 1) for row, spec in enumerate(specs)]
+    backends = [Backend(spec, table, row + 1, 0) for row, spec in enumerate(specs)]
     policy = create(PolicySpec(name, choices=choices), table, 0)
     policy.rebuild(backends)
     return policy, backends

@@ -17,13 +17,13 @@ class Broken(Prober):
     probes = 0
     well = asyncio.Event()
 
-    async def probe(self, backend: Backend) -> str | None:
+    async def probe(self, backend: Backend) -> tuple[str | None, bool]:
         self.probes += 1
         if self.probes < 4:
             raise UnicodeError("label too long")
         if backend.healthy:
             self.well.set()
-        return None
+        return None, True
 
 
 async def test_a_check_that_itself_fails_counts_as_failed_is_said_and_is_made_again(

@@ -6,12 +6,13 @@ import pytest
 
 from steelyard.core.backend import Backend
 from steelyard.core.spec import BackendSpec
-from steelyard.core.table import Table
+from steelyard.core.stable import stable_hash
+from steelyard.core.table import DOWN, GENERATION, SILENT, STATUS, UP, UP_SINCE, WEIGHT_UNIT, Table
 from tests.fakes_core import a_table
 
 
 def a_backend(weight: int = 1, max_connections: int | None = None) -> Backend:
-    return Backend(BackendSpec("::1", 80, weight, max_connections), a_table(2), 1)
+    return Backend(BackendSpec("::1", 80, weight, max_connections), a_table(2), 1, 0)
 
 
 def test_a_backend_is_called_by_its_address() -> None:
@@ -34,16 +35,16 @@ def test_a_new_backend_is_available_and_idle() -> None:
 
 def test_making_a_view_again_keeps_the_live_numbers() -> None:
     table = a_table(2)
-    before = Backend(BackendSpec("a", 80), table, 1)
+    before = Backend(BackendSpec("a", 80), table, 1, 0)
     before.begin()
     before.set_healthy(False)
-    after = Backend(BackendSpec("a", 80, 5), table, 1)
+    after = Backend(BackendSpec("a", 80, 5), table, 1, 0)
     assert (1, False, 5) == (after.in_flight, after.healthy, after.weight)
 
 
 def test_in_flight_counts_all_workers() -> None:
     buffer = bytearray(Table.size_bytes(1, 2))
-    views = [Backend(BackendSpec("a", 80), Table(buffer, 1, 2, worker), 0) for worker in range(2)]
+    views = [Backend(BackendSpec("a", 80), Table(buffer, 1, 2, worker), 0, 0) for worker in range(2)]
     for view in views:
         view.begin()
     assert [2, 2] == [view.in_flight for view in views]
@@ -71,7 +72,7 @@ def test_full_is_at_its_limit_and_not_before() -> None:
     backend.begin()
     assert backend.full
     assert not backend.available
-    assert backend.takes_requests()
+    assert backend.takes_requests(False)
     backend.finish(False)
     assert backend.available
 
@@ -94,3 +95,98 @@ def test_load_is_what_it_would_carry_with_one_more_per_weight() -> None:
     backend.begin()
     assert 1.0 == backend.load()
     assert inf == a_backend(weight=0).load()
+
+
+# Shares, statuses, and what is announced.
+
+
+def generation(backend: Backend) -> int:
+    """How often something was announced to its tier."""
+    return backend.table.get(backend.home, GENERATION)
+
+
+def test_a_backend_has_a_hash_of_its_own_that_is_the_same_everywhere() -> None:
+    assert stable_hash("[::1]:80") == a_backend().key
+
+
+def test_its_share_is_its_weight_in_thousandths_until_it_is_said_otherwise() -> None:
+    backend = a_backend(weight=3)
+    assert (3, 3 * WEIGHT_UNIT) == (backend.weight, backend.share())
+    backend.set_share(150)
+    assert (3, 150) == (backend.weight, backend.share())
+    assert 1000 / 150 == backend.load()
+    backend.set_weight(2)
+    assert (2, 2000) == (backend.weight, backend.share())
+
+
+def test_a_weight_is_never_below_0_and_at_0_nothing_comes() -> None:
+    backend = a_backend()
+    with pytest.raises(ValueError, match=r"\[::1\]:80: weight -1 is below 0"):
+        backend.set_weight(-1)
+    assert 1 == backend.weight
+    backend.set_weight(0)
+    assert (0, 0, False, False) == (backend.weight, backend.share(), backend.is_member(), backend.available)
+
+
+@pytest.mark.parametrize(
+    ("status", "calm", "panic"),
+    [(UP, True, True), (DOWN, False, True), (SILENT, False, False)],
+    ids=["up", "down", "silent"],
+)
+def test_only_panic_makes_up_of_down_and_nothing_makes_it_of_silence(status: int, calm: bool, panic: bool) -> None:
+    backend = a_backend()
+    backend.set_status(status, 1.0)
+    assert (calm, panic) == (backend.takes_requests(False), backend.takes_requests(True))
+    assert (status == UP) is backend.healthy
+    backend.set_draining(True)
+    assert (False, False) == (backend.takes_requests(False), backend.takes_requests(True))
+
+
+def test_healthy_or_not_is_the_short_way_to_say_up_or_silent() -> None:
+    backend = a_backend()
+    backend.set_healthy(False)
+    assert SILENT == backend.table.get(backend.row, STATUS)
+    backend.set_healthy(True, 2.0)
+    assert (UP, 2.0) == (backend.table.get(backend.row, STATUS), backend.up_since_s())
+
+
+def test_since_when_it_is_up_is_known_only_of_one_that_came_back() -> None:
+    backend = a_backend()
+    backend.set_status(UP, 1.0)
+    assert 0.0 == backend.up_since_s()
+    backend.set_status(DOWN, 2.0)
+    backend.set_status(SILENT, 2.5)
+    assert 0.0 == backend.up_since_s()
+    backend.set_status(UP, 3.25)
+    assert 3.25 == backend.up_since_s()
+    backend.set_status(UP, 4.0)
+    assert 3.25 == backend.up_since_s()
+    backend.settle()
+    assert 0.0 == backend.up_since_s()
+
+
+def test_one_that_comes_back_in_the_clocks_first_moment_came_back_all_the_same() -> None:
+    backend = a_backend()
+    backend.set_status(DOWN, 0.0)
+    backend.set_status(UP, 0.0)
+    assert 1 == backend.table.get(backend.row, UP_SINCE)
+
+
+def test_every_change_is_announced_once_to_its_tier_and_what_is_none_is_not() -> None:
+    backend = a_backend()
+    for change in (
+        lambda: backend.set_status(DOWN, 1.0),
+        lambda: backend.set_healthy(True),
+        lambda: backend.set_draining(True),
+        lambda: backend.set_weight(5),
+        lambda: backend.set_share(70),
+    ):
+        before = generation(backend)
+        change()
+        assert before + 1 == generation(backend)
+    before = generation(backend)
+    backend.set_status(UP, 9.0)
+    backend.begin()
+    backend.finish(True)
+    backend.settle()
+    assert before == generation(backend)

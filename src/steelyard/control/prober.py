@@ -24,6 +24,10 @@ class CheckFailed(SteelyardError):
     """A check's negative result; the message is the reason."""
 
 
+class WrongStatus(CheckFailed):
+    """There was an answer, but not of a healthy backend."""
+
+
 def log_state(pool: Pool, backend: Backend, up: bool, detail: str) -> None:
     """The line that operators look for: `http://localhost:8001 [down]`, with the pool and the reason."""
     reason = f": {detail}" if detail else ""
@@ -60,18 +64,18 @@ class Prober:
         while True:
             started = self.loop.time()
             try:
-                detail = await self.probe(backend)
+                detail, answers = await self.probe(backend)
             except Exception as exc:  # a bug of ours: a check that nobody makes any more would be worse
                 _log.exception("http://%s: the check itself failed (pool %s)", backend.label, self.pool.name)
-                detail = f"the check itself failed: {exc}"
-            changed = self.pool.probed(backend, detail is None, self.loop.time())
+                detail, answers = f"the check itself failed: {exc}", False
+            changed = self.pool.probed(backend, detail is None, self.loop.time(), answers)
             if changed or self.check.log == "all":
                 log_state(self.pool, backend, backend.healthy, detail or "")
             spread = 1.0 + self.check.jitter * (2.0 * self.random.random() - 1.0)
             await sleep(max(0.0, started + self.check.interval_s * spread - self.loop.time()))
 
-    async def probe(self, backend: Backend) -> str | None:
-        """One check: None when it passed, else why it failed."""
+    async def probe(self, backend: Backend) -> tuple[str | None, bool]:
+        """One check: None when it passed, else why it failed; and whether the backend answers at all."""
         try:
             async with timeout(self.check.timeout_s):
                 if self.check.kind == "http":
@@ -79,12 +83,12 @@ class Prober:
                 else:
                     (await connect(self.loop, backend.host, backend.port)).close()
         except TimeoutError:
-            return f"no answer within {self.check.timeout_s:g} s"
+            return f"no answer within {self.check.timeout_s:g} s", False
         except OSError as exc:
-            return why(exc)
+            return why(exc), False
         except CheckFailed as exc:
-            return str(exc)
-        return None
+            return str(exc), isinstance(exc, WrongStatus)
+        return None, True
 
     async def ask(self, backend: Backend) -> None:
         reader, writer = await open_connection(backend.host, backend.port)
@@ -97,7 +101,7 @@ class Prober:
         finally:
             writer.transport.abort()
         if not any(low <= status <= high for low, high in self.check.expect):
-            raise CheckFailed(f"status {status}")
+            raise WrongStatus(f"status {status}")
 
 
 async def _read_status(reader: StreamReader) -> int:

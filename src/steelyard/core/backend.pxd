@@ -1,11 +1,11 @@
 """C types for backend.py."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 cimport cython
 from steelyard.core.table cimport Table
 
-cdef Py_ssize_t STATUS, DRAINING, WEIGHT, IN_FLIGHT, REQUESTS, FAILURES
-cdef int64_t UP, DOWN, UNLIMITED
+cdef Py_ssize_t STATUS, DRAINING, WEIGHT, SHARE, UP_SINCE, GENERATION, IN_FLIGHT, REQUESTS, FAILURES
+cdef int64_t UP, DOWN, SILENT, UNLIMITED, UNIT
 
 @cython.final
 cdef class Backend:
@@ -17,16 +17,22 @@ cdef class Backend:
     cdef readonly object max_connections
     cdef readonly Table table
     cdef readonly Py_ssize_t row
+    cdef readonly Py_ssize_t home
+    cdef readonly Py_ssize_t tier
+    cdef readonly uint64_t key
     cdef int64_t limit
 
     cpdef int64_t count_in_flight(self)
     cpdef int64_t count_requests(self)
-    cpdef int64_t current_weight(self)
+    cpdef int64_t share(self)
     cpdef bint is_healthy(self)
     cpdef bint is_draining(self)
     cpdef bint is_full(self)
-    cpdef bint takes_requests(self)
+    cpdef bint is_member(self)
+    @cython.locals(status=int64_t)
+    cpdef bint takes_requests(self, bint panic)
     cpdef bint is_available(self)
+    @cython.locals(share=int64_t)
     cpdef double load(self)
     cpdef int begin(self) except -1
     cpdef int finish(self, bint failed) except -1

@@ -11,27 +11,34 @@ from typing import Final
 
 from steelyard.core import table as cells
 from steelyard.core.spec import BackendSpec
+from steelyard.core.stable import stable_hash
 from steelyard.core.table import Table
 
 # Constants of our own, which backend.pxd makes C integers: the table's are Python's, looked up at every use.
 STATUS: Final = cells.STATUS
 DRAINING: Final = cells.DRAINING
 WEIGHT: Final = cells.WEIGHT
+SHARE: Final = cells.SHARE
+UP_SINCE: Final = cells.UP_SINCE
+GENERATION: Final = cells.GENERATION
 IN_FLIGHT: Final = cells.IN_FLIGHT
 REQUESTS: Final = cells.REQUESTS
 FAILURES: Final = cells.FAILURES
 UP: Final = cells.UP
 DOWN: Final = cells.DOWN
+SILENT: Final = cells.SILENT
 UNLIMITED: Final = -1
+UNIT: Final = cells.WEIGHT_UNIT
 
 
 class Backend:
     """One server of a pool. Making one writes its weight into the table and leaves the other numbers alone.
 
-    row: its row of the table. label: what the logs call it.
+    row: its row of the table. home: the row of its tier, where changes are announced.
+    tier: which one of its pool's tiers that is, from 0. label: what the logs call it. key: its own stable hash.
     """
 
-    def __init__(self, spec: BackendSpec, table: Table, row: int) -> None:
+    def __init__(self, spec: BackendSpec, table: Table, row: int, home: int, tier: int = 0) -> None:
         self.spec = spec
         self.host = spec.host
         self.port = spec.port
@@ -40,8 +47,12 @@ class Backend:
         self.max_connections = spec.max_connections
         self.table = table
         self.row = row
+        self.home = home
+        self.tier = tier
+        self.key = stable_hash(spec.address)
         self.limit = UNLIMITED if spec.max_connections is None else spec.max_connections
         table.set(row, WEIGHT, spec.weight)
+        table.set(row, SHARE, spec.weight * UNIT)
 
     def __repr__(self) -> str:
         return f"<Backend {self.label}>"
@@ -54,9 +65,9 @@ class Backend:
         """Requests ever sent, tries included."""
         return self.table.total(self.row, REQUESTS)
 
-    def current_weight(self) -> int:
-        """The weight, a whole number; 0 takes no new request."""
-        return self.table.get(self.row, WEIGHT)
+    def share(self) -> int:
+        """The weight that counts now, in thousandths (see UNIT): during a slow start less than `weight` says."""
+        return self.table.get(self.row, SHARE)
 
     def is_healthy(self) -> bool:
         """Whether nothing is known against it."""
@@ -70,18 +81,23 @@ class Backend:
         """Whether it has max_connections requests in flight (several workers may overshoot by one each)."""
         return self.limit != UNLIMITED and self.count_in_flight() >= self.limit
 
-    def takes_requests(self) -> bool:
-        """Whether it would take new requests if only it were not full."""
-        return self.is_healthy() and not self.is_draining() and self.current_weight() > 0
+    def is_member(self) -> bool:
+        """Whether it would take new requests if only it were healthy and not full."""
+        return self.share() > 0 and not self.is_draining()
+
+    def takes_requests(self, panic: bool) -> bool:
+        """Whether it would take new requests if only it were not full. panic: what checks say does not count."""
+        status = self.table.get(self.row, STATUS)
+        return (status == UP or (panic and status == DOWN)) and self.is_member()
 
     def is_available(self) -> bool:
         """Whether a policy may pick it."""
-        return self.takes_requests() and not self.is_full()
+        return self.takes_requests(False) and not self.is_full()
 
     def load(self) -> float:
         """What it would carry with one request more, per unit of weight: (in flight + 1) / weight."""
-        weight = self.current_weight()
-        return (self.count_in_flight() + 1) / weight if weight > 0 else inf
+        share = self.share()
+        return (self.count_in_flight() + 1) * UNIT / share if share > 0 else inf
 
     def begin(self) -> int:
         """Count a request that is sent to it. Returns 0."""
@@ -97,18 +113,53 @@ class Backend:
             self.table.add_mine(self.row, FAILURES, 1)
         return 0
 
-    def set_healthy(self, healthy: bool) -> None:
+    def set_status(self, status: int, now: float) -> None:
+        """Say for all workers whether it is UP, DOWN or SILENT; now: monotonic seconds, where a slow start begins."""
+        was = self.table.get(self.row, STATUS)
+        if status == was:
+            return
+        if status == UP:
+            self.table.set(self.row, UP_SINCE, max(1, int(now * 1000)))
+        self.table.set(self.row, STATUS, status)
+        self.announce()
+
+    def set_healthy(self, healthy: bool, now: float = 0.0) -> None:
         """Say for all workers whether it is up."""
-        self.table.set(self.row, STATUS, UP if healthy else DOWN)
+        self.set_status(UP if healthy else SILENT, now)
 
     def set_draining(self, draining: bool) -> None:
         """Say for all workers whether it only finishes what it has."""
         self.table.set(self.row, DRAINING, 1 if draining else 0)
+        self.announce()
+
+    def set_weight(self, weight: int) -> None:
+        """Give it another weight, for all workers. weight: a whole number; 0 takes no new request."""
+        if weight < 0:
+            raise ValueError(f"{self.label}: weight {weight} is below 0")
+        self.table.set(self.row, WEIGHT, weight)
+        self.set_share(weight * UNIT)
+
+    def set_share(self, share: int) -> None:
+        """Say how much of its weight counts for now; see `share`."""
+        self.table.set(self.row, SHARE, share)
+        self.announce()
+
+    def up_since_s(self) -> float:
+        """When it came back, in monotonic seconds; 0.0 when it was never away, or its slow start is over."""
+        return self.table.get(self.row, UP_SINCE) / 1000
+
+    def settle(self) -> None:
+        """Its slow start is over."""
+        self.table.set(self.row, UP_SINCE, 0)
+
+    def announce(self) -> None:
+        """Let every worker's tier see that something about it has changed."""
+        self.table.fetch_add(self.home, GENERATION, 1)
 
     @property
     def weight(self) -> int:
-        """See `current_weight`."""
-        return self.current_weight()
+        """The weight as configured, or as it was set since; a whole number."""
+        return self.table.get(self.row, WEIGHT)
 
     @property
     def in_flight(self) -> int:

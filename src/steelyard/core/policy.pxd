@@ -9,6 +9,7 @@ cdef class Pick:
     cdef public uint64_t key
     cdef public double now
     cdef public list tried
+    cdef public bint panic
     cdef public object below
 
     cpdef object get(self, str name)
@@ -20,11 +21,11 @@ cdef class Policy:
     cdef readonly object spec
     cdef readonly Table table
     cdef readonly Py_ssize_t row
-    cdef readonly list backends
+    cdef public list backends
 
     cpdef rebuild(self, backends)
     @cython.locals(backend=Backend)
     cpdef list candidates(self, Pick request)
     cpdef Backend pick(self, Pick request)
-
-cpdef uint64_t stable_hash(value) except? 0
+    cpdef began(self, Pick request, Backend backend)
+    cpdef ended(self, Pick request, Backend backend, bint failed, double latency_s, double now)

@@ -1,22 +1,23 @@
 """The contract of every policy, what it is told of a request, and the register of their names.
 
-A policy chooses; it neither counts nor judges health. The pool tells it who exists (`rebuild`), asks it
-(`pick`), and counts what it chose. Rules that hold for every policy:
-- it never picks a backend that is unavailable or has been tried for this request;
+A policy chooses; it neither counts nor judges health. The pool tells it who exists (`rebuild`), asks it (`pick`),
+counts what it chose, and tells it what came of that (`began`, `ended`). Rules that hold for every policy:
+- it never picks a backend that is unavailable or has been tried for this request (`request.may_take` knows);
 - it returns None when there is no other one, and only then;
 - it has no clock, no randomness and no bytes of its own: all that comes in with the Pick.
 Source: Finagle (load, picker and membership apart), Caddy (one small contract for all).
 """
 
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
-from typing import Final
+from itertools import accumulate
+from math import gcd
+from typing import Final, NamedTuple
 
 from steelyard.core.backend import Backend
 from steelyard.core.spec import PolicySpec
 from steelyard.core.table import Table
 
-KEY_BYTES: Final = 8
+UNKNOWN_S: Final = -1.0
 
 
 class Pick:
@@ -24,6 +25,7 @@ class Pick:
 
     key: stable 64-bit hash of what the pool's `key` names; 0 when that is nothing (the pool fills it in).
     now: monotonic seconds. tried: the backends that this request must not get again, or None.
+    panic: most backends of the tier are down by their checks, so those count as up (the tier fills it in).
     below: n -> a random whole number in [0, n), all equally likely.
     """
 
@@ -38,6 +40,7 @@ class Pick:
         self.key = key
         self.now = now
         self.tried = tried
+        self.panic = False
 
     def get(self, name: str) -> str | None:
         """A part of the request: `path`, `host`, `client_ip`, `header:NAME`...; None when it has none."""
@@ -54,14 +57,17 @@ class Pick:
 
     def may_take(self, backend: Backend) -> bool:
         """Whether a policy may pick this backend for this request."""
-        return backend.is_available() and not self.has_tried(backend)
+        return backend.takes_requests(self.panic) and not backend.is_full() and not self.has_tried(backend)
 
 
 class Policy:
-    """How a pool chooses. Subclasses override `pick`, and `rebuild` when they prepare something.
+    """How a pool chooses. Subclasses override `pick`, and of the others what they need.
 
-    table, row: the pool's own row of shared cells, where a policy keeps what all workers must agree on.
+    spec: its options. table, row: the tier's own row of shared cells, where a policy keeps what all workers must
+    agree on. reads_body: whether `request.get("body:...")` must work for it: then the pool waits for the body.
     """
+
+    reads_body = False
 
     def __init__(self, spec: PolicySpec, table: Table, row: int) -> None:
         self.spec = spec
@@ -70,9 +76,10 @@ class Policy:
         self.backends: list[Backend] = []
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
-        """Take note of who exists: called before the first pick, and when a backend or a weight changes.
+        """Take note of who exists: called before the first pick, and when a backend or a share changes.
 
-        An override sets `self.backends` itself: `super()` finds no class in a compiled method of this kind.
+        What was learnt about a backend that stays is worth keeping. An override in a compiled module sets
+        `self.backends` itself: `super()` finds no class there.
         """
         self.backends = list(backends)
 
@@ -84,15 +91,51 @@ class Policy:
         """Choose for one request; None when no backend is available and untried."""
         raise NotImplementedError(f"{type(self).__name__} must say how to pick")
 
+    def began(self, request: Pick, backend: Backend) -> None:
+        """A request goes to this backend and is counted as in flight (not always by our pick)."""
 
-_REGISTER: Final[dict[str, type[Policy]]] = {}
+    def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        """That request is over, and no longer counted.
+
+        latency_s: from its start to the head of the answer; UNKNOWN_S where none came. failed: the backend did not
+        answer, or answered that it cannot (a status of 500 or above). now: monotonic seconds.
+        """
 
 
-def register(name: str, policy: type[Policy]) -> None:
+def end_to_end(backends: Sequence[Backend]) -> list[int]:
+    """Where each backend's share ends when all are laid in a row, in the largest unit that measures them all."""
+    shares = [backend.share() for backend in backends]
+    unit = gcd(*shares) or 1
+    return list(accumulate([share // unit for share in shares]))
+
+
+class Registered(NamedTuple):
+    """A policy by name. policy: makes one of (spec, table, row). summary: one line for people.
+
+    options: the fields of PolicySpec it reads, but for `name`.
+    ours: one of the built-in ones; a foreign one is watched (core/guard.py).
+    """
+
+    policy: Callable[[PolicySpec, Table, int], Policy]
+    summary: str
+    options: tuple[str, ...]
+    ours: bool
+
+
+_REGISTER: Final[dict[str, Registered]] = {}
+
+
+def register(
+    name: str,
+    policy: Callable[[PolicySpec, Table, int], Policy],
+    summary: str,
+    options: tuple[str, ...] = (),
+    ours: bool = False,
+) -> None:
     """Make a policy known under the name that configurations use (a call: extension types take no decorators)."""
     if name in _REGISTER:
         raise ValueError(f"policy {name!r} is registered twice")
-    _REGISTER[name] = policy
+    _REGISTER[name] = Registered(policy, summary, options, ours)
 
 
 def names() -> tuple[str, ...]:
@@ -100,12 +143,11 @@ def names() -> tuple[str, ...]:
     return tuple(_REGISTER)
 
 
+def registered(name: str) -> Registered:
+    """What is known under that name. Raises KeyError for a name that nobody registered."""
+    return _REGISTER[name]
+
+
 def create(spec: PolicySpec, table: Table, row: int) -> Policy:
     """The policy that a specification names. Raises KeyError for a name that nobody registered."""
-    return _REGISTER[spec.name](spec, table, row)
-
-
-def stable_hash(value: bytes | str) -> int:
-    """A 64-bit hash that is the same in every process, on every machine, today and tomorrow. Never 0."""
-    raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-    return int.from_bytes(blake2b(raw, digest_size=KEY_BYTES).digest(), "big") or 1
+    return _REGISTER[spec.name].policy(spec, table, row)

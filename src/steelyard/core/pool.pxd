@@ -4,7 +4,12 @@ cimport cython
 from steelyard.core.backend cimport Backend
 from steelyard.core.policy cimport Pick, Policy
 from steelyard.core.retry cimport RetryBudget
+from steelyard.core.stable cimport stable_hash
 from steelyard.core.table cimport Table
+from steelyard.core.tier cimport Tier
+
+cdef Py_ssize_t IN_FLIGHT
+cdef int UP, DOWN, SILENT
 
 cdef class Refusal:
     cdef readonly object kind
@@ -13,6 +18,8 @@ cdef class Refusal:
 cdef class Pool:
     cdef readonly object spec
     cdef readonly str name
+    cdef readonly Table table
+    cdef readonly tuple tiers
     cdef readonly Policy policy
     cdef readonly tuple backends
     cdef readonly RetryBudget retry
@@ -20,21 +27,26 @@ cdef class Pool:
     cdef readonly Refusal none_up
     cdef readonly Refusal full
     cdef readonly str key
+    cdef readonly bint reads_body
+    cdef readonly object sticky
     cdef Py_ssize_t first_row
     cdef bint checked
     cdef set unsettled
 
-    @cython.locals(backend=Backend)
+    @cython.locals(backend=Backend, tier=Tier, home=Tier)
     cpdef object acquire(self, Pick request)
-    cpdef int release(self, Backend backend, bint failed, double now) except -1
+    @cython.locals(home=Tier)
+    cpdef int release(self, Pick request, Backend backend, bint failed, double now, double latency_s=*) except -1
+    @cython.locals(backend=Backend, home=Tier)
+    cdef Backend kept(self, Pick request, object sticky)
     cpdef bint connect_failed(self, Backend backend, double now) except -1
     cpdef bint answered(self, Backend backend, double now) except -1
-    @cython.locals(backend=Backend)
+    @cython.locals(backend=Backend, home=Tier)
     cpdef bint has_other(self, Pick request) except -1
     cpdef bint bears_retry(self, object kind, double now) except -1
     cpdef bint mark_down(self, Backend backend, double now) except -1
-    cpdef bint probed(self, Backend backend, bint ok, double now) except -1
-    cdef bint take_note(self, Backend backend, object event) except -1
+    cpdef bint probed(self, Backend backend, bint ok, double now, bint answers=*) except -1
+    cdef bint take_note(self, Backend backend, object event, bint answers, double now) except -1
     cdef int take_key(self, Pick request, str name) except -1
-    @cython.locals(backend=Backend)
+    @cython.locals(backend=Backend, home=Tier)
     cdef Refusal refuse(self, Pick request)

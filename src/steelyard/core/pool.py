@@ -1,24 +1,35 @@
 """One facade for a pool: choose a backend or refuse, count what is in flight, believe or doubt who is up.
 
-The only part of core that knows the others: policy, health and retry budget meet here and nowhere else.
+The only part of core that knows the others: tiers, health, stickiness and retry budget meet here and nowhere else.
+A request that brings its cookie goes where it was; any other to the first tier that has somebody for it.
 Every backend that `acquire` returns is given back by exactly one `release`; so when nothing is in flight, every
 counter of it is 0.
 A pool without a health check believes in all its backends for good: nobody else would bring one up again.
 Source: Pingora's load-balancing crate (selection, health, discovery behind one facade).
 """
 
+from itertools import pairwise
 from math import ceil
 from typing import Final
 
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
+from steelyard.core import table as cells
 from steelyard.core.backend import Backend
+from steelyard.core.guard import Outside, make
 from steelyard.core.health import HealthMachine
-from steelyard.core.policy import Pick, create, stable_hash
+from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.retry import RetryBudget
-from steelyard.core.spec import PoolSpec
+from steelyard.core.spec import BackendSpec, PoolSpec
+from steelyard.core.stable import stable_hash
+from steelyard.core.sticky import Stickiness
 from steelyard.core.table import Table
+from steelyard.core.tier import Tier
 from steelyard.errors import FULL, NONE_UP, Kind, Phase
 
+IN_FLIGHT: Final = cells.IN_FLIGHT
+UP: Final = cells.UP
+DOWN: Final = cells.DOWN
+SILENT: Final = cells.SILENT
 FULL_RETRY_AFTER_S: Final = 1  # requests end sooner than backends come back
 
 
@@ -36,20 +47,43 @@ class Refusal:
 class Pool:
     """Backends that can serve the same request, with one policy.
 
-    first_row: of the `rows_needed(spec)` rows of the table that are ours: one for the pool, then the backends'.
+    first_row: of the `rows_needed(spec)` rows of the table that are ours: one a tier, then the backends'.
+    outside: what a policy that is not ours is watched with. policy: the first tier's.
     health: one machine a backend, in their order; empty without a health check.
+    reads_body: the request's body must be there before `acquire`, as far as it will be looked at.
     """
 
-    def __init__(self, spec: PoolSpec, table: Table, first_row: int) -> None:
+    def __init__(self, spec: PoolSpec, table: Table, first_row: int, outside: Outside | None = None) -> None:
         self.spec = spec
         self.name = spec.name
-        self.first_row = first_row
+        self.table = table
+        ranks = _ranks(spec)
+        self.first_row = first_row + len(ranks)  # of the backends
         self.backends = tuple(
-            [Backend(backend, table, first_row + 1 + index) for index, backend in enumerate(spec.backends)]
+            [
+                Backend(backend, table, self.first_row + index, first_row + rank, rank)
+                for index, backend in enumerate(spec.backends)
+                for rank in [ranks.index(_rank(backend))]
+            ]
         )
-        self.policy = create(spec.policy, table, first_row)
-        self.policy.rebuild(self.backends)
+        self.tiers = tuple(
+            [
+                Tier(
+                    spec,
+                    table,
+                    first_row + rank,
+                    [backend for backend in self.backends if backend.tier == rank],
+                    make(spec.policy, table, first_row + rank, outside),
+                )
+                for rank in range(len(ranks))
+            ]
+        )
+        for tier, spare in pairwise(self.tiers):
+            tier.spare = spare
+        self.policy = self.tiers[0].policy
         self.key = spec.policy.key
+        self.reads_body = self.policy.reads_body or (self.key is not None and self.key.startswith("body:"))
+        self.sticky = None if spec.sticky is None else Stickiness(spec.sticky, spec.name, self.backends)
         self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
         check = spec.health_check
         self.checked = check is not None
@@ -66,7 +100,7 @@ class Pool:
     @staticmethod
     def rows_needed(spec: PoolSpec) -> int:
         """How many rows of the table a pool takes."""
-        return 1 + len(spec.backends)
+        return len(_ranks(spec)) + len(spec.backends)
 
     def acquire(self, request: Pick) -> Backend | Refusal:
         """Choose a backend for one try of a request and count it as in flight.
@@ -76,29 +110,60 @@ class Pool:
         """
         if self.key is not None and request.key == 0:
             self.take_key(request, self.key)
-        backend = self.policy.pick(request)
+        backend = None if self.sticky is None else self.kept(request, self.sticky)
         if backend is None:
-            return self.refuse(request)
+            for tier in self.tiers:
+                backend = tier.pick(request)
+                if backend is not None:
+                    break
+            else:
+                return self.refuse(request)
         if not request.tried:
             self.retry.deposit(request.now)
         backend.begin()
+        home = self.tiers[backend.tier]
+        self.table.add_mine(home.row, IN_FLIGHT, 1)
+        home.policy.began(request, backend)
         return backend
 
-    def release(self, backend: Backend, failed: bool, now: float) -> int:
-        """Count the end of a try, well or ill; now: monotonic seconds (no policy of today learns from it)."""
-        return backend.finish(failed)
+    def release(self, request: Pick, backend: Backend, failed: bool, now: float, latency_s: float = UNKNOWN_S) -> int:
+        """Count the end of a try, well or ill. Returns 0.
+
+        failed: no answer came, or one that says that the backend cannot. now: monotonic seconds.
+        latency_s: from `acquire` to the head of the answer, where one came.
+        """
+        backend.finish(failed)
+        home = self.tiers[backend.tier]
+        self.table.add_mine(home.row, IN_FLIGHT, -1)
+        home.policy.ended(request, backend, failed, latency_s, now)
+        return 0
+
+    def kept(self, request: Pick, sticky: Stickiness) -> Backend | None:
+        """The backend that the client was sent to before, if it can be picked."""
+        backend = sticky.find(request)
+        if backend is None:
+            return None
+        home = self.tiers[backend.tier]
+        request.panic = home.panics(request.now)
+        return backend if request.may_take(backend) else None
+
+    def set_weight(self, backend: Backend, weight: int) -> None:
+        """Give a backend another weight from the next request on, for all workers; ValueError below 0."""
+        backend.set_weight(weight)
 
     def connect_failed(self, backend: Backend, now: float) -> bool:
         """A try could not connect: counts like a failed check. True when that took the backend down."""
-        return self.checked and self.take_note(backend, "failed")
+        return self.checked and self.take_note(backend, "failed", False, now)
 
     def answered(self, backend: Backend, now: float) -> bool:
         """A try was answered: earlier failures are forgiven. True when that changed whether it is up (it cannot)."""
-        return backend in self.unsettled and self.take_note(backend, "answered")
+        return backend in self.unsettled and self.take_note(backend, "answered", True, now)
 
     def has_other(self, request: Pick) -> bool:
         """Whether there is a backend that this request could get now. Looks at every one: for failures only."""
         for backend in self.backends:
+            home = self.tiers[backend.tier]
+            request.panic = home.panics(request.now)
             if request.may_take(backend):
                 return True
         return False
@@ -115,28 +180,33 @@ class Pool:
 
     def mark_down(self, backend: Backend, now: float) -> bool:
         """Take a backend out until checks bring it back. True when it was up (and the pool has checks)."""
-        return self.checked and self.take_note(backend, "condemned")
+        return self.checked and self.take_note(backend, "condemned", False, now)
 
-    def probed(self, backend: Backend, ok: bool, now: float) -> bool:
-        """A check ended. True when it brought the backend up or took it down. Asserts that the pool has checks."""
+    def probed(self, backend: Backend, ok: bool, now: float, answers: bool = False) -> bool:
+        """A check ended. True when it brought the backend up or took it down. Asserts that the pool has checks.
+
+        answers: of a failed one, that there was an answer, only not the right one.
+        """
         assert self.checked, f"pool {self.name}: a check that nobody asked for"
-        return self.take_note(backend, "passed" if ok else "failed")
+        return self.take_note(backend, "passed" if ok else "failed", ok or answers, now)
 
-    def take_note(self, backend: Backend, event: str) -> bool:
-        """Feed a backend's machine, and tell all workers when that changes whether it is up."""
-        machine = self.health[backend.row - self.first_row - 1]
+    def take_note(self, backend: Backend, event: str, answers: bool, now: float) -> bool:
+        """Feed a backend's machine, and tell all workers when that changes what it can be used for."""
+        machine = self.health[backend.row - self.first_row]
         changed: bool = getattr(machine, event)()
         if machine.settled:
             self.unsettled.discard(backend)
         else:
             self.unsettled.add(backend)
-        if changed:
-            backend.set_healthy(machine.healthy)
+        if machine.healthy:
+            backend.set_status(UP, now)
+        elif event != "answered":  # an old connection says nothing of new ones
+            backend.set_status(DOWN if answers else SILENT, now)
         return changed
 
     def take_key(self, request: Pick, name: str) -> int:
         """Hash what the pool's key names, once a request; absent and empty values leave the key 0. Returns 0."""
-        value = request.get(name)
+        value = request.get("path" if name == "url" else name)
         if value is not None and name == "path":
             value = value.partition("?")[0]
         if value:
@@ -146,6 +216,17 @@ class Pool:
     def refuse(self, request: Pick) -> Refusal:
         """Why nobody could be picked: FULL when there is one who would have served if it were not full."""
         for backend in self.backends:
-            if backend.takes_requests() and not request.has_tried(backend):
+            home = self.tiers[backend.tier]
+            if backend.takes_requests(home.panics(request.now)) and not request.has_tried(backend):
                 return self.full
         return self.none_up
+
+
+def _rank(backend: BackendSpec) -> tuple[bool, int]:
+    """What orders tiers: the lower is used first."""
+    return backend.backup, backend.tier
+
+
+def _ranks(spec: PoolSpec) -> list[tuple[bool, int]]:
+    """One for each tier, in order; a pool without backends has one too."""
+    return sorted({_rank(backend) for backend in spec.backends}) or [(False, 0)]

@@ -80,31 +80,77 @@ class ListenerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSpec:
+    """How `prequal` asks backends for their load.
+
+    path: what a probe asks for with GET; the answer's fields X-Requests-In-Flight and X-Latency-Ms (both optional)
+    say what the backend knows of itself. None sends nothing: then our own numbers stand for the answer.
+    """
+
+    path: str | None = _default(None, "our own counts need no help from the backend; with many balancers, name one")
+    per_request: float = _default(3.0, "probes for each request, as in the paper (NSDI 2024, section 5)")
+    keep: int = _default(16, "answers to choose among, as in the paper")
+    max_age_s: float = _default(1.0, "an older answer tells of another load")
+    timeout_s: float = _default(0.1, "a slower answer comes too late to be of use")
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySpec:
     """How a pool chooses.
 
-    name: a registered policy. key: for hashing ones `client_ip`, `path` or `header:NAME`.
-    choices: how many `power_of_two` draws.
+    name: a registered policy, or `module:name` of one's own. key: what hashing ones hash: `client_ip`, `path`, `url`,
+    `header:NAME`, `cookie:NAME`, `query:NAME` or `body:FIELD` of a JSON body.
+    choices: how many `power_of_two` draws. bound: c of the bounded loads. table_size: `maglev`'s M, a prime.
+    decay_s: of the averages of response times. clients: how many `sticky_round_robin` remembers.
+    quantile: `prequal` calls a backend hot above this one of the requests in flight. probe: see ProbeSpec.
+    fallback, time_limit_s, options: for a policy of one's own; options are its to read.
     """
 
     name: str = _default("round_robin", "what nginx and Envoy do; everyone can predict it")
     key: str | None = _default(None, "client_ip where a hashing policy is named without a key")
     choices: int = _default(2, "the second choice brings nearly all there is to win (Mitzenmacher 2001)")
+    bound: float | None = _default(None, "a key's backend is its backend; try 1.25 where some keys are hot")
+    table_size: int = _default(65537, "shares within 1 % up to 655 backends (Eisenbud et al., NSDI 2016)")
+    decay_s: float = _default(10.0, "what was ten seconds ago counts a third (Finagle)")
+    clients: int = _default(65536, "some 10 MiB; the client that was away longest is forgotten first")
+    quantile: float = _default(0.84, "the paper's Q_RIF")
+    probe: ProbeSpec = ProbeSpec()
+    fallback: str = _default("round_robin", "answers for a policy of one's own that fails; it cannot fail itself")
+    time_limit_s: float = _default(0.005, "while a policy thinks, no byte moves; 5 ms are noticed by nobody")
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """One server of a pool."""
+    """One server of a pool. tier: lower ones serve as long as they can; backup: after all that are not."""
 
     host: str
     port: int
     weight: int = _default(1, "all backends alike; 0 gets no new request")
     max_connections: int | None = _default(None, "requests in flight at once; no limit")
+    tier: int = _default(0, "all backends alike")
+    backup: bool = _default(False, "a server that only waits is one that has to be asked for")
 
     @property
     def address(self) -> str:
         """`host:port`, with brackets around an IPv6 address."""
         return format_address(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStartSpec:
+    """How a backend that came back gets its share: weight x max(0.1, (t / window)^(1 / aggression))."""
+
+    window_s: float = _default(30.0, "caches and pools of connections fill in some seconds; named, it is on")
+    aggression: float = _default(1.0, "a straight line; above 1 rises faster at first (Envoy)")
+
+
+@dataclass(frozen=True, slots=True)
+class StickySpec:
+    """Clients keep their backend by a signed cookie. secret: of which the codes are made; the same on all balancers."""
+
+    cookie: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +208,11 @@ class PoolSpec:
     retry: RetrySpec = RetrySpec()
     timeouts: PoolTimeouts = PoolTimeouts()
     max_idle: int = _default(256, "kept connections a backend; beyond that, closing is cheaper than keeping")
+    panic_threshold: float = _default(
+        0.5, "with fewer healthy ones than this the checks are believed no more; as Envoy; 0% is never"
+    )
+    slow_start: SlowStartSpec | None = _default(None, "most servers are ready when they answer")
+    sticky: StickySpec | None = _default(None, "servers that keep nothing of a client can be chosen freely")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,14 @@ from typing import Final
 
 COMPILED: Final = not __file__.endswith(".py")
 
-# Shared cells of a row.
-STATUS: Final = 0  # UP or DOWN
+# Shared cells of a row: first a backend's, then those of a tier of a pool.
+STATUS: Final = 0  # UP, DOWN or SILENT
 DRAINING: Final = 1  # 1 while a backend only finishes what it has
-WEIGHT: Final = 2
-CURSOR: Final = 3  # whose turn it is; one for all workers
+WEIGHT: Final = 2  # as configured, or set since: a whole number
+SHARE: Final = 3  # the weight that counts now, in thousandths: less than WEIGHT says during a slow start
+UP_SINCE: Final = 4  # when it came back, in monotonic milliseconds; 0 when that is long ago
+CURSOR: Final = 5  # whose turn it is; one for all workers
+GENERATION: Final = 6  # goes up with every change of a status, a weight or a draining in the tier
 SHARED_CELLS: Final = 8
 
 # Counters of a row: one block a worker, of which it alone is the writer.
@@ -28,7 +31,10 @@ FAILURES: Final = 2
 WORKER_CELLS: Final = 8
 
 UP: Final = 0  # what zeroed memory says: a backend is believed in until something is known against it
-DOWN: Final = 1
+DOWN: Final = 1  # it answers checks, but not as it should: when most are down, it is asked all the same
+SILENT: Final = 2  # it cannot be connected to, or does not answer
+
+WEIGHT_UNIT: Final = 1000  # a weight of 1, as a SHARE
 
 CELL_BYTES: Final = 8
 

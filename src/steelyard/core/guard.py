@@ -1,0 +1,153 @@
+"""Somebody else's policy, watched: its bugs cost quality, never traffic.
+
+What a foreign policy answers is taken when it came in time and names a backend that may be picked. When it raises,
+overruns its time limit, or names one that may not, the pool's fallback policy answers in its place; that is
+counted, and said at most once a minute. One that overran OVERRUNS times in a row is not asked for a while, since
+every overrun has held up the whole loop. None is no fault: it means "no opinion".
+
+A time limit cannot interrupt a Python function; it can only stop asking. The clock comes in from outside.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from steelyard.core.backend import Backend
+from steelyard.core.policy import Pick, Policy, create, registered
+from steelyard.core.spec import PolicySpec
+from steelyard.core.table import Table
+
+REPORT_EVERY_S: Final = 60.0
+OVERRUNS: Final = 3  # one may be the machine's fault, three in a row are the policy's
+SWITCHED_OFF_S: Final = 30.0
+
+PickFunction = Callable[[Pick, list[Backend]], Backend | None]
+
+
+class Outside(NamedTuple):
+    """What the core has not: clock, in seconds, and report, which takes a sentence for the log."""
+
+    clock: Callable[[], float]
+    report: Callable[[str], None]
+
+
+class Function(Policy):
+    """A plain function `pick(request, backends)` as a policy; backends: those that may be picked, never none."""
+
+    def __init__(self, spec: PolicySpec, table: Table, row: int, function: PickFunction) -> None:
+        super().__init__(spec, table, row)
+        self.function = function
+        self.reads_body = bool(getattr(function, "reads_body", False))
+
+    def pick(self, request: Pick) -> Backend | None:
+        """What the function says."""
+        candidates = self.candidates(request)
+        return self.function(request, candidates) if candidates else None
+
+
+class Guarded(Policy):
+    """A foreign policy with the fallback that answers for it.
+
+    faults: how often the fallback had to answer for its faults. off_until: when it is asked again.
+    """
+
+    def __init__(self, spec: PolicySpec, table: Table, row: int, outside: Outside) -> None:
+        super().__init__(spec, table, row)
+        self.outside = outside
+        self.inner = create(spec, table, row)
+        self.reads_body = self.inner.reads_body
+        self.fallback = create(replace(spec, name=spec.fallback), table, row)
+        self.limit_s = spec.time_limit_s
+        self.faults = 0
+        self.overruns_in_a_row = 0
+        self.off_until = 0.0
+        self.said_at = -REPORT_EVERY_S
+        self.unsaid = 0
+
+    def rebuild(self, backends: Sequence[Backend]) -> None:
+        """Tell both who exists."""
+        super().rebuild(backends)
+        self.fallback.rebuild(backends)
+        try:
+            self.inner.rebuild(backends)
+        except Exception as exc:
+            self.fault(f"raised {_described(exc)} in rebuild", 0.0)
+
+    def pick(self, request: Pick) -> Backend | None:
+        """The policy's choice, or else the fallback's."""
+        found = self.ask(request) if request.now >= self.off_until else None
+        return self.fallback.pick(request) if found is None else found
+
+    def ask(self, request: Pick) -> Backend | None:
+        """The policy's choice; None when it has none, or none that can be taken."""
+        began = self.outside.clock()
+        found: object = None
+        raised = ""
+        try:
+            found = self.inner.pick(request)
+        except Exception as exc:
+            raised = f"raised {_described(exc)}"
+        took_s = self.outside.clock() - began
+        if took_s > self.limit_s:  # also one that raised in the end, as what waits for a server of its own does
+            self.overrun(took_s, raised, request.now)
+            return None
+        self.overruns_in_a_row = 0
+        if raised:
+            self.fault(raised, request.now)
+            return None
+        if found is None:
+            return None
+        if not isinstance(found, Backend) or found not in self.backends or not request.may_take(found):
+            self.fault(f"picked {found!r}, which may not be picked now", request.now)
+            return None
+        return found
+
+    def began(self, request: Pick, backend: Backend) -> None:
+        """Tell both."""
+        self.fallback.began(request, backend)
+        try:
+            self.inner.began(request, backend)
+        except Exception as exc:
+            self.fault(f"raised {_described(exc)} in began", request.now)
+
+    def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        """Tell both."""
+        self.fallback.ended(request, backend, failed, latency_s, now)
+        try:
+            self.inner.ended(request, backend, failed, latency_s, now)
+        except Exception as exc:
+            self.fault(f"raised {_described(exc)} in ended", now)
+
+    def overrun(self, took_s: float, raised: str, now: float) -> None:
+        """It took too long, once more. raised: what it did then, if that."""
+        self.overruns_in_a_row += 1
+        message = f"took {took_s * 1000:.1f} ms of {self.limit_s * 1000:g} ms"
+        if raised:
+            message += f" and {raised}"
+        if self.overruns_in_a_row == OVERRUNS:
+            self.overruns_in_a_row = 0
+            self.off_until = now + SWITCHED_OFF_S
+            message += f", {OVERRUNS} times in a row: not asked for {SWITCHED_OFF_S:g} s"
+        self.fault(message, now)
+
+    def fault(self, message: str, now: float) -> None:
+        """Count it, and say it unless one was said within the minute."""
+        self.faults += 1
+        if now < self.said_at + REPORT_EVERY_S:
+            self.unsaid += 1
+            return
+        more = f" ({self.unsaid} more since the last report)" if self.unsaid else ""
+        self.outside.report(f"policy {self.spec.name} {message}; {self.spec.fallback} answers in its place{more}")
+        self.said_at = now
+        self.unsaid = 0
+
+
+def make(spec: PolicySpec, table: Table, row: int, outside: Outside | None) -> Policy:
+    """The policy that a specification names; a foreign one is watched, unless there is no outside to watch it with."""
+    if outside is None or registered(spec.name).ours:
+        return create(spec, table, row)
+    return Guarded(spec, table, row, outside)
+
+
+def _described(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
