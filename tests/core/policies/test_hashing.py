@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.core.policy import Pick, stable_hash
+from steelyard.core.policy import Pick
+from steelyard.core.stable import stable_hash
 from tests.fakes_core import a_policy, no_chance, scripted, served
 
 

@@ -1,5 +1,5 @@
 """The built-in policies; importing this package registers them."""
 
-from steelyard.core.policies import hashing, least, random, rotation
+from steelyard.core.policies import first, hashing, latency, least, prequal, random, rotation, sticky
 
-__all__ = ["hashing", "least", "random", "rotation"]
+__all__ = ["first", "hashing", "latency", "least", "prequal", "random", "rotation", "sticky"]

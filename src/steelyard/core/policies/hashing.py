@@ -22,4 +22,4 @@ class Hash(Policy):
         return candidates[request.key % count]
 
 
-register("hash", Hash)
+register("hash", Hash, "equal keys to the same backend: key mod n over the available ones", ("key",), ours=True)

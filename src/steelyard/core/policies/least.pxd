@@ -1,13 +1,13 @@
 """C types for least.py."""
 
-from libc.stdint cimport int64_t
 cimport cython
 from steelyard.core.backend cimport Backend
-from steelyard.core.policy cimport Pick, Policy
+from steelyard.core.cheapest cimport Cheapest
+from steelyard.core.policy cimport Pick
 
-cdef class LeastConnections(Policy):
-    @cython.locals(
-        count=Py_ssize_t, start=Py_ssize_t, step=Py_ssize_t, index=Py_ssize_t, best_step=Py_ssize_t,
-        backend=Backend, best=Backend, load=int64_t, weight=int64_t, best_load=int64_t, best_weight=int64_t,
-    )
+cdef Py_ssize_t CURSOR
+
+cdef class LeastConnections(Cheapest):
+    cpdef double cost(self, Backend backend, Py_ssize_t at)
+    @cython.locals(count=Py_ssize_t, start=Py_ssize_t, at=Py_ssize_t)
     cpdef Backend pick(self, Pick request)

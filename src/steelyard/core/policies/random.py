@@ -3,22 +3,24 @@
 `random` needs to know nothing and is right on average. `power_of_two` looks at the load of two distinct backends
 (or `choices` of them) and takes the less loaded: that alone brings the longest queue from ln n / ln ln n down to
 about ln ln n / ln 2, and needs no exact numbers, so that many balancers do not all run to the same backend.
-Every draw is unbiased: a drawn backend that may not be taken is drawn again, and when that happens too often, the
-draw is repeated among those alone that may; both give each of them the same chance, and a pick always ends.
+Every draw is unbiased: it is made among those that take requests (noted anew when the tier's GENERATION changes); a
+drawn one that is full or was tried is drawn again, and when that happens too often, the draw is repeated among those
+alone that may be taken. Both give each of them the chance it should have, and a pick always ends.
 Source: Mitzenmacher 2001; the distinct second draw: Finagle `P2CPick`.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Final
 
 from steelyard.core.backend import Backend
+from steelyard.core.line import Line, by_share
 from steelyard.core.policy import Pick, Policy, register
 from steelyard.core.spec import PolicySpec
 from steelyard.core.table import Table
+from steelyard.core.watch import Watch
 
 MISSES: Final = 8  # while half may be taken, one pick in 256 needs the look at everyone
+LOOKS_A_DRAW: Final = 16  # a draw costs what looking at so many costs: a large pool draws longer before it looks
 
 
 class Random(Policy):
@@ -26,28 +28,28 @@ class Random(Policy):
 
     def __init__(self, spec: PolicySpec, table: Table, row: int) -> None:
         super().__init__(spec, table, row)
-        self.bounds: list[int] = []
-        self.weights = 0
+        self.watch = Watch(table, row)
+        self.line = Line([], [])
+        self.patience = MISSES
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
-        """Lay the weights end to end."""
+        """Take note of who exists."""
         self.backends = list(backends)
-        self.bounds = list(accumulate([backend.weight for backend in backends]))
-        self.weights = self.bounds[-1] if self.bounds else 0
+        self.patience = max(MISSES, len(self.backends) // LOOKS_A_DRAW)
+        self.watch.forget()
 
     def pick(self, request: Pick) -> Backend | None:
         """A backend that may be taken, by chance."""
-        if self.weights == 0:
+        if self.watch.stale(request.panic):
+            self.line = by_share([backend for backend in self.backends if backend.takes_requests(request.panic)])
+        if self.line.length == 0:
             return None
-        for _ in range(MISSES):
-            backend = self.backends[bisect_right(self.bounds, request.below(self.weights))]
+        for _ in range(self.patience):
+            backend = self.line.owner(request.below(self.line.length))
             if request.may_take(backend):
                 return backend
-        candidates = self.candidates(request)
-        if not candidates:
-            return None
-        bounds = list(accumulate([backend.current_weight() for backend in candidates]))
-        return candidates[bisect_right(bounds, request.below(bounds[-1]))]
+        line = by_share(self.candidates(request))
+        return None if line.length == 0 else line.owner(request.below(line.length))
 
 
 class PowerOfTwo(Policy):
@@ -58,17 +60,22 @@ class PowerOfTwo(Policy):
 
     def __init__(self, spec: PolicySpec, table: Table, row: int) -> None:
         super().__init__(spec, table, row)
+        self.watch = Watch(table, row)
         self.choices = spec.choices
         self.cards: list[Backend] = []
+        self.draws = 0
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
-        """Take a new pack of cards."""
+        """Take note of who exists."""
         self.backends = list(backends)
-        self.cards = self.backends.copy()
+        self.draws = self.choices + max(MISSES, len(self.backends) // LOOKS_A_DRAW)
+        self.watch.forget()
 
     def pick(self, request: Pick) -> Backend | None:
         """The least loaded of the drawn ones."""
-        best = self.draw(request, self.cards, self.choices + MISSES)
+        if self.watch.stale(request.panic):
+            self.cards = [backend for backend in self.backends if backend.takes_requests(request.panic)]
+        best = self.draw(request, self.cards, self.draws)
         if best is not None:
             return best
         cards = self.candidates(request)
@@ -83,7 +90,8 @@ class PowerOfTwo(Policy):
         count = len(cards)
         found = 0
         best: Backend | None = None
-        best_load = best_weight = best_requests = 0
+        best_load = best_weight = 0
+        best_requests = 0.0
         for drawn in range(min(draws, count)):
             at = drawn + request.below(count - drawn)
             backend = cards[at]
@@ -92,8 +100,8 @@ class PowerOfTwo(Policy):
             if not request.may_take(backend):
                 continue
             load = backend.count_in_flight()
-            weight = backend.current_weight()
-            requests = backend.count_requests()
+            weight = backend.share()
+            requests = float(backend.count_requests())  # times a weight, years of them do not fit into 63 bits
             difference = load * best_weight - best_load * weight
             if best is None or difference < 0 or (difference == 0 and requests * best_weight < best_requests * weight):
                 best, best_load, best_weight, best_requests = backend, load, weight, requests
@@ -103,5 +111,5 @@ class PowerOfTwo(Policy):
         return best if draws >= count else None
 
 
-register("random", Random)
-register("power_of_two", PowerOfTwo)
+register("random", Random, "each backend with the chance of its weight", ours=True)
+register("power_of_two", PowerOfTwo, "of two drawn by chance the less loaded", ("choices",), ours=True)
