@@ -40,8 +40,9 @@ from steelyard.core.spec import (
     PoolTimeouts,
     RetrySpec,
     RouteSpec,
+    StickySpec,
 )
-from steelyard.core.table import Table
+from steelyard.core.table import IN_FLIGHT, Table
 from steelyard.errors import Kind
 from steelyard.observe.accesslog import Record
 from steelyard.proxy.clock import Wheel
@@ -482,6 +483,7 @@ class World:
         max_idle: int = 256,
         policy: str = "round_robin",
         key: str | None = None,
+        sticky: StickySpec | None = None,
     ) -> None:
         self.loop = FakeLoop()
         loop: Any = self.loop
@@ -494,6 +496,7 @@ class World:
             retry or RetrySpec(),
             timeouts or PoolTimeouts(),
             max_idle,
+            sticky=sticky,
         )
         self.listener = ListenerSpec("front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts())
         rows = Pool.rows_needed(spec)
@@ -590,6 +593,7 @@ class World:
         self.connections.close()
         self.loop.settle()
         assert {} == self.in_flight, "requests are in flight though all is over"
+        assert [0 for _ in self.pool.tiers] == [self.pool.table.total(tier.row, IN_FLIGHT) for tier in self.pool.tiers]
         assert [] == self.loop.failures, "a callback failed"
         assert [] == self.dialled, "a dial goes on for nobody"
         assert set() == self.context.downstreams

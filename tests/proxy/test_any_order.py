@@ -18,7 +18,9 @@ from steelyard.core.spec import (
     RespondSpec,
     RetrySpec,
     RouteSpec,
+    StickySpec,
 )
+from steelyard.proxy.body_start import MAX_BYTES
 from tests.fakes import Peer, World, answer, chunks, head, request
 
 TOKEN = re.compile(rb"t\d{4};")
@@ -90,6 +92,8 @@ class AnyOrder(RuleBasedStateMachine):
         total=st.sampled_from([None, 15.0]),
         limit=st.sampled_from([None, 1]),
         max_idle=st.sampled_from([0, 1, 256]),
+        looks=st.booleans(),
+        sticky=st.booleans(),
     )
     def begin(
         self,
@@ -100,6 +104,8 @@ class AnyOrder(RuleBasedStateMachine):
         total: float | None,
         limit: int | None,
         max_idle: int,
+        looks: bool,
+        sticky: bool,
     ) -> None:
         self.world = World(
             "ab",
@@ -112,6 +118,9 @@ class AnyOrder(RuleBasedStateMachine):
             check=HealthCheckSpec() if checked else None,
             max_connections=limit,
             max_idle=max_idle,
+            policy="hash" if looks else "round_robin",
+            key="body:0" if looks else None,
+            sticky=StickySpec("lb", "a secret") if sticky else None,
         )
         self.clients: list[Client] = []
         self.servers: list[Server] = []
@@ -134,7 +143,9 @@ class AnyOrder(RuleBasedStateMachine):
         which=WHICH,
         method=st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
         route=st.sampled_from(["any", "any", "any", "small", "fixed", "nowhere"]),
-        framing=st.sampled_from(["none", "none", "length", "chunked", "wish", "close", "1.0", "bad", "expect"]),
+        framing=st.sampled_from(
+            ["none", "none", "length", "chunked", "wish", "close", "1.0", "bad", "expect", "json", "huge"]
+        ),
         size=FEW,
         all_of_it=MOSTLY,
     )
@@ -148,6 +159,11 @@ class AnyOrder(RuleBasedStateMachine):
         if framing in ("length", "expect"):
             expect = ("Expect: 100-continue",) if framing == "expect" else ()
             sent = request(line, f"Content-Length: {size}", *expect, body=b"b" * size)
+        elif framing in ("json", "huge"):  # what a pool that looks into bodies waits for
+            body = b'["%b"]' % (b"b" * (size if framing == "json" else MAX_BYTES))
+            fields = ("Content-Type: application/json", "Transfer-Encoding: chunked")
+            expect = ("Expect: 100-continue",) if size % 2 else ()
+            sent = request(line, *fields, *expect, body=chunks(body[:3], body[3:]))
         elif framing == "chunked":
             sent = request(line, "Transfer-Encoding: chunked", body=chunks(*[b"b" * size] if size else []))
         elif framing == "bad":
@@ -263,7 +279,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(
         which=WHICH,
         method=st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
-        framing=st.sampled_from(["none", "length", "chunked", "wish", "wish", "1.0"]),
+        framing=st.sampled_from(["none", "length", "chunked", "wish", "wish", "1.0", "json"]),
         kind=KINDS,
         size=st.integers(0, 200),
     )

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from steelyard.proxy.body_start import BodyStart
 from steelyard.proxy.request import Request
 from steelyard.wire.http1 import scan_request
 from steelyard.wire.peer import Peer
@@ -49,6 +50,43 @@ def test_a_field_that_no_backend_is_told_of_is_not_found_either(name: str) -> No
 def test_parts_that_a_request_does_not_have_are_none() -> None:
     request = a_request("GET / HTTP/1.0")
     assert [None, None, None] == [request.get(name) for name in ("host", "content_type", "header:x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cookie:id", "1"),
+        ("cookie:last", 'b"\xff'),
+        ("cookie:ID", None),
+        ("cookie:", None),
+        ("query:q", "a b\xfc"),
+        ("query:other", None),
+        ("query:", None),
+    ],
+)
+def test_a_cookie_is_as_it_was_sent_and_a_query_value_is_decoded(name: str, expected: str | None) -> None:
+    request = a_request("GET /?q=a+b%C3%BC&q=2 HTTP/1.1", "Host: a", "Cookie: id=1; x=2", 'COOKIE: last=b"\xff; id=3')
+    assert expected == request.get(name)
+
+
+def test_cookies_are_never_joined_by_commas() -> None:
+    request = a_request("GET / HTTP/1.1", "Host: a", "Cookie: a=1", "Cookie: b=2")
+    assert ("1", "2") == (request.get("cookie:a"), request.get("cookie:b"))
+
+
+def test_a_field_is_not_found_by_the_name_of_another_part() -> None:
+    request = a_request("GET / HTTP/1.1", "Host: a", "Cookie: a=1", "query: a=1", "a: 1")
+    assert [None] * 4 == [request.get(name) for name in ("query:a", "cookie:query", "body:a", "body:")]
+
+
+def test_a_body_is_seen_only_where_the_pool_looks_and_when_it_is_whole() -> None:
+    request = a_request("POST / HTTP/1.1", "Host: a", "Content-Type: application/json", "Content-Length: 14")
+    assert request.get("body:a") is None
+    request.body = BodyStart(request.head)
+    request.body.take(b'{"a": ["one"]}')
+    assert request.get("body:a.0") is None
+    request.body.end()
+    assert ("one", "on", None) == tuple(request.get(f"body:{name}") for name in ("a.0", "a.0[:2]", "a"))
 
 
 def test_bytes_beyond_ascii_become_text_one_by_one() -> None:

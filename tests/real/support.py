@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 import pytest
 
+from steelyard.core.spec import Spec
 from steelyard.embed import LoadBalancer
 from steelyard.observe.accesslog import Record
 from tests.real.client import HOST, PATIENCE_S, Answer, Client
@@ -96,7 +97,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Running]:
+async def running(config: Config | Spec) -> AsyncIterator[Running]:
     """A balancer that listens; afterwards nothing is in flight, and nothing raised."""
     records: list[Record] = []
     balancer = LoadBalancer(config, on_record=records.append)

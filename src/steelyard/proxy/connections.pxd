@@ -29,6 +29,7 @@ cdef class PoolConnections:
     cdef readonly Pool pool
     cdef readonly object on_change
     cdef readonly dict of_backend
+    cdef readonly object probes
     cdef readonly double response_s
     cdef readonly double total_s
     cdef readonly double tunnel_s

@@ -13,6 +13,7 @@ from steelyard.core.pool import Pool
 from steelyard.core.spec import PoolSpec
 from steelyard.proxy.clock import Wheel
 from steelyard.proxy.dial import Dial, Done
+from steelyard.proxy.probes import probes_of
 from steelyard.proxy.upstream import Upstream
 
 
@@ -70,6 +71,7 @@ class PoolConnections:
     """A pool with its connections: what an exchange needs of it.
 
     on_change: called with a backend and whether it is up, when traffic changed that.
+    probes: to be woken after every acquire; None when the pool's policy asks backends for nothing.
     """
 
     def __init__(self, loop: AbstractEventLoop, wheel: Wheel, pool: Pool, on_change: Any) -> None:
@@ -79,6 +81,7 @@ class PoolConnections:
         self.of_backend: dict[Backend, Connections] = {
             backend: Connections(loop, wheel, backend, spec) for backend in pool.backends
         }
+        self.probes = probes_of(loop, wheel, pool)
         self.response_s = spec.timeouts.response_s
         self.total_s = -1.0 if spec.timeouts.total_s is None else spec.timeouts.total_s
         self.tunnel_s = spec.timeouts.tunnel_s
@@ -90,6 +93,8 @@ class PoolConnections:
         self.on_status: tuple[int, ...] = spec.retry.on_status
 
     def close(self) -> None:
-        """Close all idle connections of the pool."""
+        """Close all idle connections of the pool, and ask its backends for nothing more."""
+        if self.probes is not None:
+            self.probes.close()
         for connections in self.of_backend.values():
             connections.close()

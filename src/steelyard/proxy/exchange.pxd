@@ -18,6 +18,7 @@ from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
 cdef double inf
 cdef frozenset _IDEMPOTENT
+cdef ResponseHead _GO_ON
 
 
 cdef class Exchange(Receiver):
@@ -35,12 +36,16 @@ cdef class Exchange(Receiver):
     cdef bytes request_head
     cdef list body
     cdef bint body_held
+    cdef readonly bint awaits_body
+    cdef bint continued
     cdef Py_ssize_t body_bytes
     cdef Py_ssize_t held_bytes
     cdef readonly bint request_done
     cdef int tries
     cdef int tries_here
     cdef bint stale_retried
+    cdef double asked_at
+    cdef double latency_s
     cdef readonly int status
     cdef Py_ssize_t retry_after_s
     cdef Py_ssize_t sent_bytes
@@ -59,6 +64,8 @@ cdef class Exchange(Receiver):
     cpdef on_client_ready(self, double now)
     cpdef on_client_eof(self, double now)
     cpdef on_client_gone(self, object kind, double now)
+    cdef bint _read_ahead(self, double now) except -1
+    cdef _stop_waiting(self, double now)
     cdef _first_try(self, double now)
     @cython.locals(kept=Connections, upstream=Upstream)
     cdef _open(self, Backend backend, double now, bint fresh)
@@ -70,6 +77,7 @@ cdef class Exchange(Receiver):
     cpdef bint on_switch(self, ResponseHead head, double now) except -1
     @cython.locals(connections=PoolConnections, other=Backend)
     cpdef on_head(self, ResponseHead head, int framing, double now)
+    cdef _remember_backend(self, ResponseHead head)
     cpdef on_body(self, bytes data, Py_ssize_t size, double now)
     cpdef on_pause(self)
     @cython.locals(client=Client, upstream=Upstream, kept=Connections)
@@ -94,5 +102,6 @@ cdef class Exchange(Receiver):
     cdef _end_tunnel(self, double now)
     @cython.locals(backend=Backend)
     cdef _release(self, bint failed, double now)
+    @cython.locals(failed=bint)
     cdef _finish(self, object kind, double now)
     cdef _record(self, object kind, double now)

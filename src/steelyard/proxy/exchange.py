@@ -1,8 +1,10 @@
 """One request's whole life, top to bottom: route, backend, tries, answer, and the one way out.
 
     start -> route -> acquire -> take or dial -> send -> on_head, on_body ... on_end -> _finish
-                         ^                                    |
-                         +------ may_retry? ---- on_failed <--+
+                ^        ^                                    |
+       (body) --+        +------ may_retry? ---- on_failed <--+
+
+Where the pool looks into bodies, the request waits for its own before it is routed to a backend (body_start.py).
 
 From `start` to `_finish` the exchange alone owns its request. Each backend that it acquires is released exactly
 once, in `_release`; `_finish` is the only exit. It does not know how its client speaks: it is given a head, and
@@ -17,11 +19,13 @@ from typing import Any, Final
 
 from steelyard import errors
 from steelyard.core.backend import Backend
-from steelyard.core.policy import Pick
+from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.retry import IDEMPOTENT, may_retry
 from steelyard.core.router import AMBIGUOUS, Route
+from steelyard.core.sticky import Stickiness
 from steelyard.errors import Kind, Phase, Side
 from steelyard.observe.accesslog import Record
+from steelyard.proxy.body_start import BodyStart
 from steelyard.proxy.client import Client
 from steelyard.proxy.connections import Connections, PoolConnections
 from steelyard.proxy.context import ListenerContext
@@ -36,10 +40,20 @@ from steelyard.wire.peer import Peer
 _IDEMPOTENT: Final = frozenset([method.encode() for method in IDEMPOTENT])
 
 
+def _interim(status: int, line: bytes) -> ResponseHead:
+    head = ResponseHead()
+    head.status, head.line = status, line
+    return head
+
+
+_GO_ON: Final = _interim(100, b"100 Continue")
+
+
 class Exchange(Receiver):
     """One request and its answer, with all tries.
 
     body: the pieces of the request's body that may have to be sent (again); None when they were let go.
+    awaits_body: no backend is chosen before more of it is there. continued: we told the client to send it.
     """
 
     def __init__(self, client: Client, context: ListenerContext, head: RequestHead, peer: Peer, now: float) -> None:
@@ -58,12 +72,16 @@ class Exchange(Receiver):
         self.request_head = b""
         self.body: list[bytes] | None = None
         self.body_held = True
+        self.awaits_body = False
+        self.continued = False
         self.body_bytes = 0
         self.held_bytes = 0
         self.request_done = False
         self.tries = 0
         self.tries_here = 0
         self.stale_retried = False
+        self.asked_at = now
+        self.latency_s = UNKNOWN_S  # of this try
         self.status = 0
         self.retry_after_s = 1
         self.sent_bytes = 0
@@ -98,6 +116,8 @@ class Exchange(Receiver):
         assert self.connections is not None
         if self.connections.total_s >= 0.0:
             self.context.wheel.expect(self, now + self.connections.total_s)
+        if self.connections.pool.reads_body and self._read_ahead(now):
+            return
         self._first_try(now)
 
     def on_request_body(self, data: bytes, size: int, now: float) -> None:
@@ -120,6 +140,12 @@ class Exchange(Receiver):
         if self.upstream is not None:
             self._let_go()
             self.upstream.write(data)
+        elif self.awaits_body:
+            start = self.request.body
+            assert start is not None
+            start.take(data)
+            if not start.wanted:
+                self._stop_waiting(now)
         elif self.route is not None and self.client is not None:
             self.client.pause()  # until there is a connection to send it on
 
@@ -128,6 +154,10 @@ class Exchange(Receiver):
         self.request_done = True
         if self.upstream is not None:
             self.upstream.await_answer(now)
+        elif self.awaits_body:
+            assert self.request.body is not None
+            self.request.body.end()
+            self._stop_waiting(now)
 
     def on_client_full(self) -> None:
         """The client reads slower than the backend sends."""
@@ -165,6 +195,32 @@ class Exchange(Receiver):
 
     # Choosing a backend.
 
+    def _read_ahead(self, now: float) -> bool:
+        """Let the pool see the body, as far as it has come; whether it must wait for more."""
+        assert self.client is not None
+        start = BodyStart(self.head)
+        self.request.body = start
+        for piece in self.body or ():
+            start.take(piece)
+        if self.request_done:
+            start.end()
+        if not start.wanted:
+            return False
+        self.awaits_body = True
+        if self.head.expects_continue and self.body is None:
+            # The client waits for somebody to say so, and no backend can yet (RFC 9110 section 10.1.1).
+            self.continued = True
+            self.client.send_interim(_GO_ON)
+        self.client.resume(now)  # it may have been held back while it was ahead of its answers
+        return True
+
+    def _stop_waiting(self, now: float) -> None:
+        """All that the pool may see of the body is there. The time that the client took is not the backend's."""
+        self.awaits_body = False
+        self.request.now = now
+        self.asked_at = now
+        self._first_try(now)
+
     def _first_try(self, now: float) -> None:
         assert self.connections is not None
         chosen = self.connections.pool.acquire(self.request)
@@ -172,6 +228,8 @@ class Exchange(Receiver):
             self.retry_after_s = chosen.retry_after_s
             self._refuse(chosen.kind, now)
             return
+        if self.connections.probes is not None:
+            self.connections.probes.wake(now)
         self._open(chosen, now, False)
 
     def _open(self, backend: Backend, now: float, fresh: bool) -> None:
@@ -229,7 +287,7 @@ class Exchange(Receiver):
     # The backend's side.
 
     def on_interim(self, head: ResponseHead) -> None:
-        if self.client is not None:
+        if self.client is not None and not (self.continued and head.status == 100):  # once is enough
             self.client.send_interim(head)
 
     def on_switch(self, head: ResponseHead, now: float) -> bool:
@@ -239,14 +297,17 @@ class Exchange(Receiver):
         if not head.names_upgrade or self.client is None:
             return False
         self.status = 101
+        self.latency_s = now - self.asked_at
         self.tunnel = True
         self._touch_tunnel(now)
+        self._remember_backend(head)
         self.client.switch(head)
         return True
 
     def on_head(self, head: ResponseHead, framing: int, now: float) -> None:
         connections = self.connections
         assert connections is not None and self.backend is not None and self.client is not None
+        self.latency_s = now - self.asked_at
         connections.pool.answered(self.backend, now)
         if connections.on_status and head.status in connections.on_status:
             other = self._elsewhere(errors.STATUS, now)
@@ -257,7 +318,18 @@ class Exchange(Receiver):
                 self._move(other, now)
                 return
         self.status = head.status
+        if connections.pool.sticky is not None:
+            self._remember_backend(head)
         self.client.send_head(head, framing)
+
+    def _remember_backend(self, head: ResponseHead) -> None:
+        """Give the client a cookie that brings it back here, behind those that the backend gives it."""
+        assert self.connections is not None and self.backend is not None
+        sticky: Stickiness | None = self.connections.pool.sticky
+        if sticky is not None:
+            line = sticky.set_cookie(self.request, self.backend)
+            if line is not None:
+                head.runs.append(b"Set-Cookie: %b\r\n" % line.encode())
 
     def on_body(self, data: bytes, size: int, now: float) -> None:
         if self.tunnel:
@@ -359,7 +431,12 @@ class Exchange(Receiver):
 
     def _move(self, other: Backend, now: float) -> None:
         """Leave this backend for another one that is acquired."""
+        assert self.connections is not None
         self._release(True, now)
+        if self.connections.probes is not None:
+            self.connections.probes.wake(now)
+        self.asked_at = now
+        self.latency_s = UNKNOWN_S
         self.tries_here = 0
         self.stale_retried = False
         self._open(other, now, False)
@@ -422,7 +499,7 @@ class Exchange(Receiver):
             assert self.connections is not None
             self.backend = None
             self.label = backend.label
-            self.connections.pool.release(backend, failed, now)
+            self.connections.pool.release(self.request, backend, failed, now, self.latency_s)
 
     def _finish(self, kind: Kind | None, now: float) -> None:
         """The only exit: nothing is in flight any more, and everything lets go of everything."""
@@ -435,7 +512,9 @@ class Exchange(Receiver):
             self.timer = None
         if self.deadline != inf:
             self.context.wheel.forget(self)
-        self._release(kind is not None and kind.side is Side.BACKEND, now)
+        # An answer of 500 or above is passed on like any other, but is a failure of the backend that gave it.
+        failed = self.latency_s >= 0.0 and self.status >= 500
+        self._release(failed or (kind is not None and kind.side is Side.BACKEND), now)
         if self.context.on_record is not None:
             self._record(kind, now)
         self.client = None

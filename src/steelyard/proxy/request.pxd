@@ -8,5 +8,7 @@ from steelyard.wire.http1 cimport RequestHead
 cdef class Request(Pick):
     cdef readonly RequestHead head
     cdef readonly Peer peer
+    cdef public object body
+    cdef list cookies
 
     cpdef object get(self, str name)

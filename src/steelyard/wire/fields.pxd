@@ -30,6 +30,8 @@ cdef class Head:
 
     cdef blank(self)
     cpdef get(self, bytes name)
+    @cython.locals(found=list, line=bytes, size=Py_ssize_t)
+    cpdef list values(self, bytes name)
     cdef bint note(self, int code, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
     @cython.locals(
         run=Py_ssize_t, count=int, line=Py_ssize_t, c=int, t=int, h=cython.uint, underscore=bint,

@@ -1,0 +1,274 @@
+"""What a policy is told of each try: it began, it ended, whether it failed, and when its answer's head came.
+
+A policy of the tests' own writes it down. Every path of an exchange ends here, and each `began` has one `ended`.
+"""
+
+from collections.abc import Callable, Iterator
+from errno import EMFILE
+from typing import Any
+
+import pytest
+
+from steelyard import errors
+from steelyard.core import policy as register
+from steelyard.core.backend import Backend
+from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
+from steelyard.core.spec import HealthCheckSpec, PoolTimeouts, RetrySpec, RouteSpec
+from tests.fakes import Peer, World, answer, chunks, forwarded, head, ok, refused, request
+
+Make = Callable[..., World]
+
+GET = request()
+WISH = ("Connection: Upgrade", "Upgrade: raw")
+
+
+class Spy(Policy):
+    """The first backend that may be taken, and a diary. told: host, failed, latency."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.flying: list[tuple[Pick, Backend]] = []
+        self.told: list[tuple[str, bool, float]] = []
+
+    def pick(self, request: Pick) -> Backend | None:
+        candidates = self.candidates(request)
+        return candidates[0] if candidates else None
+
+    def began(self, request: Pick, backend: Backend) -> None:
+        self.flying.append((request, backend))
+        assert backend.in_flight >= 1, "counted before the policy is told"
+
+    def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        self.flying.remove((request, backend))
+        self.told.append((backend.host, failed, round(latency_s, 1)))
+
+
+@pytest.fixture
+def spied(make: Make, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[World, Spy]]]:
+    """Worlds with a spy in each."""
+    monkeypatch.setitem(register._REGISTER, "spy", Registered(Spy, "", (), True))
+    spies: list[Spy] = []
+
+    def build(hosts: str = "a", **settings: Any) -> tuple[World, Spy]:
+        world = make(hosts, policy="spy", **settings)
+        spy: Any = world.pool.policy
+        spies.append(spy)
+        return world, spy
+
+    yield build
+    for spy in spies:
+        assert [] == spy.flying, "a try began and never ended"
+
+
+Spied = Callable[..., tuple[World, Spy]]
+
+
+def asked(world: World, sent: bytes = GET) -> tuple[Peer, Peer]:
+    client = world.client()
+    client >> sent
+    world.turn(1.0)  # dialled for a second: that is the backend's time too
+    backend = world.accept("a")
+    backend.take()
+    return client, backend
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [("200 OK", False), ("404 No", False), ("499 ?", False), ("500 Oh", True), ("503 Oh", True)]
+)
+def test_an_answer_tells_when_its_head_came_and_an_error_of_the_backend_is_a_failure(
+    spied: Spied, status: str, failed: bool
+) -> None:
+    world, spy = spied()
+    client, backend = asked(world)
+    world.turn(2.0)
+    backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 2")
+    world.turn(4.0)
+    backend >> b"ok"
+    client.take()
+    assert [("a", failed, 3.0)] == spy.told
+    assert [int(failed)] == [backend.failures for backend in world.pool.backends]
+
+
+def test_an_interim_head_is_no_answer(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world)
+    backend >> answer("HTTP/1.1 103 Early Hints")
+    world.turn(2.0)
+    backend >> ok()
+    client.take()
+    assert [("a", False, 3.0)] == spy.told
+
+
+def test_an_error_that_is_tried_elsewhere_has_its_own_time_and_the_next_try_its_own(spied: Spied) -> None:
+    world, spy = spied("ab", retry=RetrySpec(on_status=(503,)))
+    client, backend = asked(world)
+    backend >> answer("HTTP/1.1 503 Busy", "Content-Length: 0")
+    world.turn(2.0)
+    other = world.accept("b")
+    other.take()
+    other >> ok()
+    client << ok()
+    assert [("a", True, 1.0), ("b", False, 2.0)] == spy.told
+
+
+def test_the_time_of_one_try_is_not_that_of_the_next(spied: Spied) -> None:
+    world, spy = spied("ab", retry=RetrySpec(on_status=(503,)))
+    client, backend = asked(world)
+    backend >> answer("HTTP/1.1 503 Busy", "Content-Length: 0")
+    world.refuse("b")
+    client << refused(errors.CONNECT_FAILED)
+    assert [("a", True, 1.0), ("b", True, UNKNOWN_S)] == spy.told
+
+
+def test_a_failure_of_ours_is_not_the_backends(spied: Spied) -> None:
+    """Though the client gets a 503 for it."""
+    world, spy = spied()
+    client = world.client()
+    client >> GET
+    world.loop.dials[0].end(OSError(EMFILE, "Too many open files"))
+    world.loop.settle()
+    client << refused(errors.NO_FILES)
+    assert [("a", False, UNKNOWN_S)] == spy.told
+
+
+def test_a_try_that_failed_before_its_answer_has_no_time(spied: Spied) -> None:
+    world, spy = spied("abc")
+    client = world.client()
+    client >> GET
+    world.turn(1.0)
+    world.refuse("a")
+    backend = world.accept("b")
+    backend.take()
+    backend.reset()
+    world.turn(1.0)
+    last = world.accept("c")
+    last.take()
+    last >> answer("HTTP/1.1 200 OK", "Content-Length: +1")
+    client << refused(errors.BAD_ANSWER)
+    assert [("a", True, UNKNOWN_S), ("b", True, UNKNOWN_S), ("c", True, UNKNOWN_S)] == spy.told
+
+
+def test_tries_at_the_same_backend_are_one(spied: Spied) -> None:
+    """Also one on a kept connection that turned out to be stale."""
+    world, spy = spied(retry=RetrySpec(same_backend=1, delay_s=1.0))
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    assert 1 == len(spy.flying)
+    world.turn(1.1)
+    backend = world.accept("a")
+    backend.take()
+    backend >> ok()
+    client << ok()
+    client >> GET
+    backend.take()
+    backend.eof()
+    fresh = world.accept("a")
+    fresh.take()
+    fresh >> ok()
+    client << ok()
+    assert [("a", False, 1.1), ("a", False, 0.0)] == spy.told
+
+
+def test_a_backend_that_is_too_slow_has_failed_without_a_time(spied: Spied) -> None:
+    world, spy = spied(timeouts=PoolTimeouts(response_s=10.0))
+    client, _ = asked(world)
+    world.turn(10.1)
+    client << refused(errors.RESPONSE_TIMEOUT)
+    assert [("a", True, UNKNOWN_S)] == spy.told
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_the_total_timeout_is_the_backends_failure(spied: Spied, begun: bool) -> None:
+    world, spy = spied(timeouts=PoolTimeouts(total_s=5.0))
+    client, backend = asked(world)
+    if begun:
+        backend >> answer("HTTP/1.1 200 OK", "Content-Length: 2")
+    world.turn(5.0)
+    client.take()
+    assert [("a", True, 1.0 if begun else UNKNOWN_S)] == spy.told
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("status", ["200 OK", "500 Oh"])
+def test_a_client_that_goes_speaks_not_against_its_backend_but_an_error_does(
+    spied: Spied, begun: bool, status: str
+) -> None:
+    world, spy = spied()
+    client, backend = asked(world)
+    if begun:
+        backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 2", body=b"o")
+    client.reset()
+    client.take()
+    assert [("a", begun and status == "500 Oh", 1.0 if begun else UNKNOWN_S)] == spy.told
+
+
+def test_an_answer_that_breaks_off_has_failed_and_had_its_time(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world)
+    backend >> answer("HTTP/1.1 200 OK", "Content-Length: 2", body=b"o")
+    backend.reset()
+    client.take()
+    assert [("a", True, 1.0)] == spy.told
+
+
+def test_a_body_that_grows_too_large_is_the_clients_fault(spied: Spied) -> None:
+    world, spy = spied(routes=(RouteSpec(pool="web", max_body_bytes=5),))
+    client, _ = asked(world, request("POST / HTTP/1.1", "Transfer-Encoding: chunked"))
+    client >> chunks(b"hello!")
+    client << refused(errors.BODY_TOO_LARGE, close=True)
+    assert [("a", False, UNKNOWN_S)] == spy.told
+
+
+def test_a_tunnel_ends_when_it_ends_and_had_its_time_at_the_switch(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world, request("GET / HTTP/1.1", *WISH))
+    backend >> head("HTTP/1.1 101 Switch", *WISH)
+    client << head("HTTP/1.1 101 Switch", *WISH)
+    world.turn(100.0)
+    assert 1 == len(spy.flying)
+    client.eof()
+    backend.eof()
+    assert [("a", False, 1.0)] == spy.told
+
+
+def test_a_tunnel_that_the_backend_breaks_has_failed(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world, request("GET / HTTP/1.1", *WISH))
+    backend >> head("HTTP/1.1 101 Switch", *WISH)
+    backend.reset()
+    client.take()
+    assert [("a", True, 1.0)] == spy.told
+
+
+def test_a_switch_that_nobody_asked_for_has_failed(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world)
+    backend >> head("HTTP/1.1 101 Switch", *WISH)
+    client << refused(errors.BAD_ANSWER)
+    assert [("a", True, UNKNOWN_S)] == spy.told
+
+
+def test_backends_that_are_marked_down_have_failed(spied: Spied) -> None:
+    world, spy = spied("a", retry=RetrySpec(mark_down=True), check=HealthCheckSpec())
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    client << refused(errors.NONE_UP, retry_after_s=2)
+    assert [("a", True, UNKNOWN_S)] == spy.told
+
+
+def test_the_time_that_a_client_takes_for_its_body_is_not_the_backends(spied: Spied) -> None:
+    """Where the pool waits for it."""
+    world, spy = spied(key="body:a")
+    client = world.client()
+    client >> request("POST / HTTP/1.1", "Content-Type: application/json", "Content-Length: 2", body=b"{")
+    world.turn(7.0)
+    assert [] == spy.flying
+    client >> b"}"
+    backend = world.accept("a")
+    backend << forwarded("POST / HTTP/1.1", "Content-Length: 2", kept=("Content-Type: application/json",), body=b"{}")
+    world.turn(2.0)
+    backend >> ok()
+    client << ok()
+    assert [("a", False, 2.0)] == spy.told
