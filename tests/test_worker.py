@@ -1,10 +1,19 @@
 """worker.py: what the parts do together that none does alone. All else is in tests/real."""
 
 import asyncio
+import logging
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from steelyard import LoadBalancer
+from steelyard.control import config
+from steelyard.core.guard import Guarded
+from steelyard.core.spec import BackendSpec, ListenerSpec, PolicySpec, PoolSpec, RouteSpec, Spec
+from steelyard.errors import ConfigError
 from steelyard.observe.accesslog import Record
+from tests.control.own import own_policies
 
 ANSWERED = {"listeners": {"web": {"bind": "127.0.0.1:0", "routes": [{"respond": {"body": "hello"}}]}}, "pools": {}}
 
@@ -24,3 +33,39 @@ async def test_a_callback_for_records_that_raises_costs_no_answer() -> None:
     assert b"hello" in answer
     assert b"HTTP/1.1 400 " in answer
     assert ["", "bad_request"] == [str(context["exception"]).replace("-", "") for context in said]
+
+
+def one_pool(policy: PolicySpec) -> Spec:
+    """Made by hand: nobody has loaded what it names."""
+    pool = PoolSpec("app", (BackendSpec("127.0.0.1", 1),), policy, health_check=None)
+    return Spec((ListenerSpec("web", "127.0.0.1", 0, (RouteSpec(pool="app"),)),), (pool,))
+
+
+async def test_a_policy_of_one_s_own_is_loaded_watched_and_its_fault_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with own_policies(tmp_path) as own:
+        own.write("worker_own.py", "def pick(request, backends):\n    raise ValueError('100%s')\n")
+        async with LoadBalancer(one_pool(PolicySpec("worker_own:pick", fallback="random"))) as lb:
+            policy = lb.pool("app").policy
+            assert isinstance(policy, Guarded)
+            reader, writer = await asyncio.open_connection(*lb.address("web"))
+            with caplog.at_level(logging.WARNING, "steelyard"):
+                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                answer = await reader.read()
+            writer.close()
+    assert b" 502 " in answer.partition(b"\r\n")[0]  # the one backend was asked, by the fallback's choice
+    said = "policy worker_own:pick raised ValueError: 100%s; random answers in its place"
+    assert said in [record.getMessage() for record in caplog.records]
+
+
+async def test_a_policy_that_cannot_be_had_is_an_error_before_anything_listens() -> None:
+    lb = LoadBalancer(one_pool(PolicySpec("worker_nowhere:pick")))
+    with pytest.raises(ConfigError, match=r"pools\.app\.policy\.name: there is no module worker_nowhere"):
+        await lb.start()
+
+
+async def test_a_built_in_policy_is_not_watched() -> None:
+    async with LoadBalancer(config.from_arguments(["127.0.0.1:1"], "127.0.0.1:0")) as lb:
+        assert not isinstance(lb.pool("web").policy, Guarded)

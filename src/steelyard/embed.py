@@ -42,8 +42,8 @@ class LoadBalancer:
         self._worker: Worker | None = None
 
     async def start(self) -> None:
-        """Listen. Raises ListenError when an address cannot be had, ConfigError when the access log cannot be opened;
-        then nothing listens."""
+        """Listen. Raises ListenError when an address cannot be had, ConfigError when the access log cannot be opened or
+        a policy cannot be loaded; then nothing listens."""
         if self._worker is not None:
             raise SteelyardError("this LoadBalancer runs already; make another one for another loop")
         worker = Worker(self.spec, self._on_record)

@@ -3,13 +3,16 @@
 Everything that is shared is made here and handed down; nothing below looks anything up.
 """
 
+import logging
 import random
 from asyncio import AbstractEventLoop, get_running_loop, sleep
 from collections.abc import Callable
 from ipaddress import ip_network
-from time import monotonic
+from time import monotonic, perf_counter
 
 from steelyard.control.prober import Prober, log_state
+from steelyard.control.ready import make_ready
+from steelyard.core.guard import Outside
 from steelyard.core.pool import Pool
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec, Spec
@@ -24,6 +27,8 @@ from steelyard.proxy.listener import Listener
 # How often a drain looks whether the last connection is gone.
 DRAIN_POLL_S = 0.02
 
+_log = logging.getLogger("steelyard")
+
 
 def _below(source: random.Random) -> Callable[[int], int]:
     """n -> a random whole number in [0, n)."""
@@ -35,6 +40,8 @@ class Worker:
     """Everything that runs in one event loop."""
 
     def __init__(self, spec: Spec, on_record: OnRecord | None = None) -> None:
+        """Raises ConfigError for a policy that cannot be loaded, and for an access log that cannot be opened."""
+        make_ready(spec)
         self.spec = spec
         self.loop: AbstractEventLoop = get_running_loop()
         self.wheel = Wheel(self.loop)
@@ -43,9 +50,10 @@ class Worker:
         rows = sum(Pool.rows_needed(pool) for pool in spec.pools)
         self.table = Table(bytearray(Table.size_bytes(rows, 1)), rows)
         self.pools: dict[str, Pool] = {}
+        outside = Outside(perf_counter, _log.warning)
         row = 0
         for pool_spec in spec.pools:
-            self.pools[pool_spec.name] = Pool(pool_spec, self.table, row)
+            self.pools[pool_spec.name] = Pool(pool_spec, self.table, row, outside)
             row += Pool.rows_needed(pool_spec)
         self.connections = {
             name: PoolConnections(self.loop, self.wheel, pool, log_state) for name, pool in self.pools.items()

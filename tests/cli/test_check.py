@@ -92,3 +92,14 @@ def test_wrong_usage_says_so(arguments: list[str]) -> None:
     result = check(*arguments)
     assert (2, "") == (result.exit_code, result.stdout)
     assert "Usage: steelyard check" in result.stderr
+
+
+def test_a_secret_is_not_printed_and_what_is_printed_does_not_run(file: Path) -> None:
+    file.write_text(GOOD.replace("[a:1]", "[a:1], sticky: {cookie: lb, secret: 0123456789abcdef}"), encoding="utf-8")
+    printed = check(file)
+    assert (0, False) == (printed.exit_code, "0123456789abcdef" in printed.stdout + check(file, "--explain").stdout)
+    file.write_text(printed.stdout, encoding="utf-8")
+    assert printed.stdout == check(file).stdout
+    result = CliRunner().invoke(app, ["run", "-c", str(file)])
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("configuration: pools.app.sticky.secret: is only what is shown in place of one")

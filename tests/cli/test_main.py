@@ -29,6 +29,7 @@ def test_without_arguments_the_help_is_shown_and_that_is_wrong_usage() -> None:
     [
         ("steelyard run -c balancer.yaml --access-log -", "run"),
         ("steelyard check balancer.yaml --explain", "check"),
+        ("steelyard policies --json", "policies"),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -7,11 +7,10 @@ from typer.testing import CliRunner, Result
 
 from steelyard.cli import serve
 from steelyard.cli.main import app
-from steelyard.cli.run import POLICIES
 from steelyard.control import config
-from steelyard.core import policy
 from steelyard.core.spec import Spec
 from steelyard.errors import ConfigError, ListenError, Problem
+from tests.control.own import own_policies
 
 GOOD = "listeners: {web: {bind: ':8080', pool: app}}\npools: {app: {backends: [a:1]}}\naccess_log: a.log\n"
 
@@ -49,10 +48,24 @@ def test_each_option_has_its_effect(served: list[Spec]) -> None:
     assert ("hash", "path") == (made.pools[0].policy.name, made.pools[0].policy.key)
 
 
-def test_the_help_names_every_policy_that_there_is() -> None:
+def test_the_help_says_where_policies_are_listed() -> None:
     said = " ".join(run("--help").output.replace("│", " ").split())
-    assert f"How a backend is chosen: {POLICIES}. [default: round_robin]" in said
-    assert sorted(policy.names()) == sorted(POLICIES.split(", "))
+    assert (
+        "How a backend is chosen: one that steelyard policies lists, or mymodule:pick. [default: round_robin]" in said
+    )
+
+
+def test_a_policy_of_one_s_own_is_taken_from_the_working_directory(
+    served: list[Spec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with own_policies(tmp_path) as own:
+        own.write("run_own.py")
+        assert 0 == run("a:1", "--policy", "run_own:pick").exit_code
+        wrong = run("a:1", "--policy", "run_own:pik")
+    assert "run_own:pick" == served[0].pools[0].policy.name
+    assert (1, True) == (wrong.exit_code, wrong.stderr.startswith("command line: --policy: module run_own ("))
+    assert wrong.stderr.endswith("has no pik (got run_own:pik); did you mean pick?\n")
 
 
 def test_a_file_is_run(served: list[Spec], file: Path) -> None:

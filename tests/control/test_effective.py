@@ -1,14 +1,16 @@
 """What `check` prints is the whole configuration, loads again to the same spec, and can say why each default is so."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.control import config, effective
+from steelyard.control import config, effective, plugins, sealed
 from steelyard.core import spec
-from steelyard.core.policy import names
+from steelyard.core.policy import registered
+from tests.control.own import OwnPolicies
 from tests.control.said import load
 from tests.control.test_models import ALL_KEYS
 
@@ -25,6 +27,8 @@ SMALL = load("""
       bare: {backends: [a:1], health_check: off, retry: {budget: off}, timeouts: {total: 90s}}
     access_log: "-"
 """)
+
+BOUND = "      bound: off\n" if "bound" in registered("hash").options else ""
 
 POOL_DEFAULTS = """\
     retry:
@@ -43,6 +47,9 @@ POOL_DEFAULTS = """\
       idle: 30s
       tunnel: 1h
     max_idle: 256
+    panic_threshold: 50%
+    slow_start: off
+    sticky: off
 """
 
 EXPECTED = f"""\
@@ -69,9 +76,9 @@ pools:
     policy:
       name: hash
       key: client_ip
-    backends:
-      - {{address: "[::1]:1", weight: 1, max_connections: off}}
-      - {{address: b:2, weight: 0, max_connections: 3}}
+{BOUND}    backends:
+      - {{address: "[::1]:1", weight: 1, max_connections: off, tier: 0}}
+      - {{address: b:2, weight: 0, max_connections: 3, tier: 0}}
     health_check:
       kind: tcp
       interval: 2s
@@ -85,12 +92,21 @@ pools:
     policy:
       name: round_robin
     backends:
-      - {{address: a:1, weight: 1, max_connections: off}}
+      - {{address: a:1, weight: 1, max_connections: off, tier: 0}}
     health_check: off
 {POOL_DEFAULTS.replace("20%", "off").replace("total: off", "total: 90s")}\
 access_log: "-"
 drain_timeout: 30s
 """
+
+
+def without_secrets(made: spec.Spec) -> spec.Spec:
+    """The same with what is shown in place of secrets that stood in the file."""
+    pools = [
+        pool if pool.sticky is None else replace(pool, sticky=replace(pool.sticky, secret=sealed.HIDDEN))
+        for pool in made.pools
+    ]
+    return replace(made, pools=tuple(pools))
 
 
 def test_everything_is_printed_in_the_form_of_the_file() -> None:
@@ -115,7 +131,7 @@ def test_every_default_is_explained() -> None:
 
 def test_explaining_changes_nothing() -> None:
     for made in (SMALL, load(ALL_KEYS)):
-        assert made == config.loads(effective.explained(made), environ={})
+        assert without_secrets(made) == config.loads(effective.explained(made), environ={})
         without_comments = [
             line.partition("  # ")[0]
             for line in effective.explained(made).splitlines()
@@ -177,12 +193,37 @@ def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.
     )
 
 
+KEYS = st.sampled_from(["client_ip", "path", "url", "header:x-user", "cookie:A", "query:a b", "body:a.0[:9]"]).filter(
+    lambda key: " " not in key
+)
+PROBES = st.builds(
+    spec.ProbeSpec,
+    st.none() | NORMAL_PATHS.map(lambda path: path.replace(" ", "%20")),
+    st.floats(0.01, 100),
+    st.integers(2, 1024),
+    SECONDS,
+    SECONDS,
+)
+# A value for each field of PolicySpec; a policy is given those that it reads.
+OPTIONS: dict[str, st.SearchStrategy[Any]] = {
+    "key": KEYS,
+    "choices": st.integers(2, 64),
+    "bound": st.none() | st.floats(1, 100),
+    "table_size": st.sampled_from([251, 65537]),
+    "decay_s": SECONDS,
+    "clients": COUNTS,
+    "quantile": st.floats(0, 1),
+    "probe": PROBES,
+    "fallback": st.sampled_from(["random", "least_connections"]),
+    "time_limit_s": SECONDS,
+    "options": st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda options: tuple(options.items())),
+}
+
+
 @st.composite
 def policies(draw: st.DrawFn) -> spec.PolicySpec:
-    name = draw(st.sampled_from(names()))
-    if name == "hash":
-        return spec.PolicySpec(name, key=draw(st.sampled_from(["client_ip", "path", "header:x-user"])))
-    return spec.PolicySpec(name, choices=draw(st.integers(2, 64))) if name == "power_of_two" else spec.PolicySpec(name)
+    name = draw(st.sampled_from(plugins.built_in()))
+    return spec.PolicySpec(name, **{field: draw(OPTIONS[field]) for field in registered(name).options})
 
 
 @st.composite
@@ -210,8 +251,16 @@ def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
     check = draw(st.none() | checks())
     seconds_or_off = st.none() | SECONDS
     weights = st.integers(1, 1000)
+    ranks = st.tuples(st.integers(0, 100), st.just(False)) | st.just((0, True))
     backends = st.lists(
-        st.builds(spec.BackendSpec, HOSTS, st.integers(1, 65535), weights, st.none() | COUNTS),
+        st.builds(
+            lambda rank, *rest: spec.BackendSpec(*rest, *rank),
+            ranks,
+            HOSTS,
+            st.integers(1, 65535),
+            weights,
+            st.none() | COUNTS,
+        ),
         min_size=1,
         max_size=4,
         unique_by=lambda backend: (backend.host, backend.port),
@@ -233,6 +282,9 @@ def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
         ),
         timeouts=draw(st.builds(spec.PoolTimeouts, SECONDS, SECONDS, seconds_or_off, SECONDS, SECONDS)),
         max_idle=draw(COUNTS),
+        panic_threshold=draw(st.floats(0, 1)),
+        slow_start=draw(st.none() | st.builds(spec.SlowStartSpec, SECONDS.map(lambda s: s + 1), st.floats(0.1, 100))),
+        sticky=draw(st.none() | st.builds(spec.StickySpec, TOKENS, st.text("a$ '\"{}", min_size=16, max_size=20))),
     )
 
 
@@ -250,11 +302,54 @@ def specs(draw: st.DrawFn) -> spec.Spec:
 
 @given(specs())
 def test_what_is_printed_loads_again_to_an_equal_spec(made: spec.Spec) -> None:
-    assert made == config.loads(effective.effective(made), environ={})
-    assert made == config.loads(effective.explained(made), environ={})
+    assert without_secrets(made) == config.loads(effective.effective(made), environ={})
+    assert without_secrets(made) == config.loads(effective.explained(made), environ={})
 
 
 @pytest.mark.parametrize("name", ["12", "null", "on"])
 def test_a_name_that_yaml_would_misread_is_quoted(name: str) -> None:
     made = load(f"listeners: {{'{name}': {{bind: ':0', pool: p}}}}\npools: {{p: {{backends: [a:1]}}}}")
     assert f'  "{name}":\n' in effective.effective(made)
+
+
+STICKY = "listeners: {w: {bind: ':80', pool: p}}\npools: {p: {backends: [a:1], sticky: {cookie: lb, secret: SECRET}}}\n"
+LITERAL = "0123456789abcdef"
+
+
+def test_a_secret_is_never_printed() -> None:
+    made = load(STICKY.replace("SECRET", LITERAL))
+    for text in (effective.effective(made), effective.explained(made), repr(made)):
+        assert LITERAL not in text
+    assert '      secret: "***"\n' in effective.effective(made)
+    assert '      secret: "***"  # never shown; written as ${NAME} it is not' in effective.explained(made)
+
+
+def test_a_secret_from_the_environment_is_printed_as_its_name() -> None:
+    made = load(STICKY.replace("SECRET", '"${S}"'), {"S": LITERAL})
+    assert '      secret: "${S}"\n' in effective.effective(made)
+    assert made == config.loads(effective.effective(made), environ={"S": LITERAL})
+
+
+def test_a_secret_that_is_only_the_default_of_a_variable_is_not_printed() -> None:
+    for written in ('"${S:-0123456789abcdef}"', '"0123${S:-456789abcdef}"', '"0123456789${T}"'):
+        made = load(STICKY.replace("SECRET", written), {"T": "abcdef"})
+        assert made.pools[0].sticky == spec.StickySpec("lb", LITERAL)
+        assert "0123" not in effective.effective(made)
+
+
+def test_a_policy_of_one_s_own_is_printed_with_what_it_and_its_fallback_read(own: OwnPolicies) -> None:
+    own.write("printed_own.py")
+    text = own.config("{name: 'printed_own:pick', fallback: power_of_two, choices: 3, options: {a: 1}}")
+    made = config.load(text)
+    printed = effective.effective(made)
+    for line in ("name: printed_own:pick", "choices: 3", "fallback: power_of_two", "time_limit: 5ms", "options: {a: "):
+        assert f"      {line}" in printed
+    assert "decay" not in printed
+    assert made == config.loads(printed)
+
+
+def test_a_policy_that_nobody_has_loaded_is_printed_too() -> None:
+    """A program may have made the Spec by hand."""
+    pool = spec.PoolSpec("p", (spec.BackendSpec("a", 1),), spec.PolicySpec("nobody_loaded:pick", key="path"))
+    printed = effective.effective(spec.Spec((), (pool,)))
+    assert "      name: nobody_loaded:pick\n      key: path\n      fallback: round_robin\n" in printed

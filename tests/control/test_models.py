@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from steelyard.control import models
+from steelyard.control import config, effective, models
 from steelyard.control.shapes import Shape
 from steelyard.core import spec
+from tests.control.own import OwnPolicies, readers_of
 from tests.control.said import listener, load, pool, problems, route
 
 ALL_KEYS = """
@@ -38,13 +39,17 @@ ALL_KEYS = """
         policy: {name: hash, key: header:X-User}
         backends:
           - localhost:8000
-          - {address: "[::1]:8001", weight: 3, max_connections: 200}
+          - {address: "[::1]:8001", weight: 3, max_connections: 200, tier: 2}
+          - {address: "localhost:8002", backup: true}
         health_check: {kind: http, path: /up, expect: [200, 3xx], interval: 9s, timeout: 8s,
                        rise: 7, fall: 6, jitter: 5%, log: all}
         retry: {tries: 1, same_backend: 2, delay: 3ms, on_status: [502, 504], budget: 4%,
                 budget_floor: 5, mark_down: on, hold_body: 6B}
         timeouts: {connect: 1s, response: 2s, total: 3s, idle: 4s, tunnel: 5s}
         max_idle: 10
+        panic_threshold: 40%
+        slow_start: {window: 20s, aggression: 1.5}
+        sticky: {cookie: lb, secret: 0123456789abcdef}
     access_log: /var/log/a.log
     drain_timeout: 5m
 """
@@ -69,12 +74,19 @@ def test_every_key_fills_its_field() -> None:
     )
     api = spec.PoolSpec(
         "api",
-        (spec.BackendSpec("localhost", 8000), spec.BackendSpec("::1", 8001, 3, 200)),
+        (
+            spec.BackendSpec("localhost", 8000),
+            spec.BackendSpec("::1", 8001, 3, 200, 2),
+            spec.BackendSpec("localhost", 8002, backup=True),
+        ),
         spec.PolicySpec("hash", "header:x-user"),
         spec.HealthCheckSpec("http", "/up", ((200, 200), (300, 399)), 9.0, 8.0, 7, 6, 0.05, "all"),
         spec.RetrySpec(1, 2, 0.003, (502, 504), 0.04, 5, True, 6),
         spec.PoolTimeouts(1, 2, 3, 4, 5),
         10,
+        0.4,
+        spec.SlowStartSpec(20.0, 1.5),
+        spec.StickySpec("lb", "0123456789abcdef"),
     )
     assert spec.Spec((web,), (api,), "/var/log/a.log", 300.0) == load(ALL_KEYS)
 
@@ -96,7 +108,10 @@ def fields_of(shape: type[Shape]) -> set[str]:
         (models.Respond, set(), set()),
         (models.Route, set(), set()),
         (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port"}),
+        (models.Probe, set(), set()),
         (models.Policy, set(), set()),
+        (models.SlowStart, set(), set()),
+        (models.Sticky, set(), set()),
         (models.Backend, {"address"}, {"host", "port"}),
         (models.HealthCheck, set(), set()),
         (models.Retry, set(), set()),
@@ -118,6 +133,13 @@ def test_every_field_of_the_spec_has_a_key(shape: type[Shape], own: set[str], ma
         ({"policy": spec.PolicySpec("hash", "path")}, "policy: {name: hash, key: path}"),
         ({"policy": spec.PolicySpec("power_of_two", choices=3)}, "policy: {name: power_of_two, choices: 3}"),
         ({"health_check": None}, "health_check: off"),
+        ({"panic_threshold": 0.0}, "panic_threshold: off"),
+        ({"panic_threshold": 0.0}, "panic_threshold: 0%"),
+        ({"panic_threshold": 1.0}, "panic_threshold: 100%"),
+        ({"slow_start": spec.SlowStartSpec(60.0)}, "slow_start: 1m"),
+        ({"slow_start": spec.SlowStartSpec()}, "slow_start: {}"),
+        ({"slow_start": None}, "slow_start: off"),
+        ({"sticky": None}, "sticky: off"),
         ({"retry": spec.RetrySpec(budget=None)}, "retry: {budget: off}"),
         ({"retry": spec.RetrySpec(on_status=(503,))}, "retry: {on_status: 503}"),
         ({"retry": spec.RetrySpec(delay_s=0.0, same_backend=3)}, "retry: {delay: 0s, same_backend: 3}"),
@@ -203,7 +225,7 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
         ),
         (
             "a.yaml:5: pools.app.policy.key: is not read by policy round_robin (got path); "
-            "take it out, or use policy hash",
+            f"take it out, or use policy {readers_of('key')}",
             pool("policy: {key: path}"),
         ),
         (
@@ -214,6 +236,40 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
         (
             "a.yaml:5: pools.app.policy.choices: is out of range (got 1); use 2 to 64",
             pool("policy: {name: power_of_two, choices: 1}"),
+        ),
+        (
+            "a.yaml:5: pools.app.policy.fallback: is not read by policy random (got hash); "
+            "take it out, or use a policy of your own, module:name",
+            pool("policy: {name: random, fallback: hash}"),
+        ),
+        (
+            "a.yaml:5: pools.app.slow_start: is too short (got 900ms); use 1s or more",
+            pool("slow_start: 900ms"),
+        ),
+        (
+            "a.yaml:5: pools.app.slow_start.aggression: is out of range (got 0); use 0.1 to 100",
+            pool("slow_start: {aggression: 0}"),
+        ),
+        (
+            "a.yaml:5: pools.app.panic_threshold: is not a percentage (got 0.5); write 0.5%",
+            pool("panic_threshold: 0.5"),
+        ),
+        (
+            'a.yaml:5: pools.app.sticky.secret: is missing; write secret: "${STICKY_SECRET}"',
+            pool("sticky: {cookie: lb}"),
+        ),
+        (
+            "a.yaml:5: pools.app.sticky.cookie: is not a cookie's name (got a b); use letters, digits, '-' and '_'",
+            pool("sticky: {cookie: a b, secret: 0123456789abcdef}"),
+        ),
+        (
+            "a.yaml:4: pools.app.backends[0].backup: a backup comes after all tiers, and has none itself (got yes); "
+            "keep one of the two",
+            pool("").replace("a:1", "{address: a:1, tier: 0, backup: yes}, b:1"),
+        ),
+        (
+            "a.yaml:4: pools.app.backends[0].weight: is out of range (got -1); use 0 to 1000",
+            pool("").replace("a:1", "{address: a:1, weight: -1}"),
         ),
         (
             "a.yaml:5: pools.app.health_check: must be a mapping (got on); write its keys below it, indented",
@@ -294,7 +350,9 @@ BOUNDS: list[tuple[type[Shape], dict[str, Any], str, int, int]] = [
     (models.Listener, {"bind": ":0", "pool": "p"}, "max_fields", 1, 10_000),
     (models.Listener, {"bind": ":0", "pool": "p"}, "backlog", 1, 65535),
     (models.Policy, {"name": "power_of_two"}, "choices", 2, 64),
+    (models.Probe, {}, "keep", 2, 1024),
     (models.Backend, {"address": "a:1"}, "weight", 0, 1000),
+    (models.Backend, {"address": "a:1"}, "tier", 0, 100),
     (models.HealthCheck, {}, "rise", 1, 1000),
     (models.HealthCheck, {}, "fall", 1, 1000),
     (models.Retry, {}, "tries", 1, 100),
@@ -308,7 +366,7 @@ BOUNDS: list[tuple[type[Shape], dict[str, Any], str, int, int]] = [
 def test_a_number_is_taken_up_to_its_bounds_and_no_further(
     shape: type[Shape], other: dict[str, Any], key: str, lowest: int, highest: int
 ) -> None:
-    known = {"policies": ("power_of_two",), "pools": ("p",)}
+    known = {"beside": None, "pools": ("p",)}
     for number in (lowest, highest):
         assert number == getattr(shape.model_validate({**other, key: number}, context=known), key)
     for number in (lowest - 1, highest + 1):
@@ -322,6 +380,8 @@ DURATIONS: list[tuple[type[Shape], str, str]] = [
     (models.HealthCheck, "interval", "10ms"),
     (models.HealthCheck, "timeout", "1ms"),
     (models.Retry, "delay", "0s"),
+    (models.SlowStart, "window", "1s"),
+    (models.Probe, "max_age", "1ms"),
 ]
 
 
@@ -349,3 +409,88 @@ def test_a_limit_of_connections_is_at_least_one() -> None:
     assert 1 == models.Backend.model_validate({"address": "a:1", "max_connections": 1}).max_connections
     with pytest.raises(ValidationError, match="is out of range"):
         models.Backend.model_validate({"address": "a:1", "max_connections": 0})
+
+
+@pytest.mark.parametrize(
+    ("shape", "other", "key", "lowest", "highest", "beyond"),
+    [
+        (models.Probe, {}, "per_request", 0.01, 100.0, (0.009, 100.1)),
+        (models.SlowStart, {}, "aggression", 0.1, 100.0, (0.09, 100.1)),
+    ],
+)
+def test_a_number_with_a_point_has_bounds_too(
+    shape: type[Shape], other: dict[str, Any], key: str, lowest: float, highest: float, beyond: tuple[float, float]
+) -> None:
+    for number in (lowest, highest):
+        assert number == getattr(shape.model_validate({**other, key: number}), key)
+    for number in beyond:
+        with pytest.raises(ValidationError, match="is out of range"):
+            shape.model_validate({**other, key: number})
+
+
+# What the policies that come with the balancer do not all read; each is read by a policy that says so.
+OPTIONS: list[tuple[str, str, Any]] = [
+    ("key", 'key: "body:a.0[:16]"', "body:a.0[:16]"),
+    ("choices", "choices: 5", 5),
+    ("bound", "bound: 1.25", 1.25),
+    ("bound", "bound: off", None),
+    ("table_size", "table_size: 251", 251),
+    ("decay_s", "decay: 250ms", 0.25),
+    ("clients", "clients: 10", 10),
+    ("quantile", "quantile: 84%", 0.84),
+    (
+        "probe",
+        "probe: {path: /load, per_request: 0.5, keep: 4, max_age: 2s, timeout: 50ms}",
+        spec.ProbeSpec("/load", 0.5, 4, 2.0, 0.05),
+    ),
+    ("probe", "probe: {path: off}", spec.ProbeSpec()),
+    ("fallback", "fallback: least_connections", "least_connections"),
+    ("time_limit_s", "time_limit: 2ms", 0.002),
+    ("options", "options: {limit: 12, mode: off, deep: true}", (("limit", "12"), ("mode", "off"), ("deep", "true"))),
+]
+
+
+@pytest.mark.parametrize(("field", "text", "value"), OPTIONS)
+def test_every_option_of_a_policy_has_its_key(own: OwnPolicies, field: str, text: str, value: Any) -> None:
+    own.register("reads_it", options=(field,))
+    made = load(pool(f"policy: {{name: reads_it, {text}}}"))
+    assert value == getattr(made.pools[0].policy, field)
+    assert made == config.loads(effective.effective(made))
+
+
+def test_every_option_of_a_policy_is_among_them() -> None:
+    assert {field.name for field in dataclasses.fields(spec.PolicySpec)} - {"name"} == {
+        field for field, _, _ in OPTIONS
+    }
+
+
+@pytest.mark.parametrize(
+    ("expected", "field", "text"),
+    [
+        ("bound: is out of range (got 0.9); use 1 to 100", "bound", "bound: 0.9"),
+        ("bound: is not a number (got 1,25); use 1 to 100, such as 1.25", "bound", "bound: '1,25'"),
+        ("table_size: is not a prime (got 65536); write 65537", "table_size", "table_size: 65536"),
+        ("table_size: is out of range (got 1); use 2 to 5000011", "table_size", "table_size: 1"),
+        ("quantile: is more than all (got 184%); use 0% to 100%", "quantile", "quantile: 184%"),
+        ("clients: is out of range (got 0); use 1 to 10000000", "clients", "clients: 0"),
+        ("decay: has no unit (got 10); write 10s", "decay_s", "decay: 10"),
+        ("probe.pth: unknown key (got /a); did you mean path?", "probe", "probe: {pth: /a}"),
+        ("probe.path: does not begin with '/' (got a); write /a", "probe", "probe: {path: a}"),
+        ("options: must be a mapping of names to texts (got a); write {NAME: TEXT}", "options", "options: a"),
+        ("options.a: must be one value, not a list", "options", "options: {a: [1], b: 1}"),
+        (
+            "fallback: is not a built-in policy, and those alone cannot fail (got rando); did you mean random?",
+            "fallback",
+            "fallback: rando",
+        ),
+        (
+            "fallback: is not a built-in policy, and those alone cannot fail (got m:pick); known: ",
+            "fallback",
+            "fallback: m:pick",
+        ),
+    ],
+)
+def test_a_wrong_option_of_a_policy_says_what_to_write(own: OwnPolicies, expected: str, field: str, text: str) -> None:
+    own.register("reads_it", options=(field,))
+    (said,) = problems(pool(f"policy: {{name: reads_it, {text}}}"))
+    assert said.startswith(f"a.yaml:5: pools.app.policy.{expected}")

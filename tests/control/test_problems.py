@@ -7,7 +7,7 @@ from steelyard.control import lines, problems
 from steelyard.control.fault import Fault
 from steelyard.control.models import Pool
 
-CONTEXT = {"policies": ("random", "hash"), "pools": ()}
+CONTEXT = {"beside": None, "pools": ()}
 
 
 def noted(text: str, *blamed: lines.Path) -> list[str]:

@@ -3,7 +3,8 @@
 import pytest
 
 from steelyard.control import rules
-from tests.control.said import load, problems
+from tests.control.own import OwnPolicies
+from tests.control.said import load, pool, problems
 
 
 def backends(text: str) -> str:
@@ -140,8 +141,50 @@ def test_the_first_route_that_hides_is_named() -> None:
     assert ["a.yaml:9: listeners.web.routes[3]: is never reached: routes[1] takes every"] == [f[:74] for f in found]
 
 
-def test_hashing_policies_and_their_default_key_are_the_ones_that_exist() -> None:
-    from steelyard.control import config  # noqa: F401 - registers the policies
-    from steelyard.core import policy
+def test_an_option_is_read_by_the_policies_that_say_so(own: OwnPolicies) -> None:
+    own.register("reads_much", options=("key", "table_size"))
+    (said,) = problems(pool("policy: {name: reads_much, key: path, table_size: 5, choices: 2}"))
+    assert "a.yaml:5: pools.app.policy.choices: is not read by policy reads_much (got 2); take it out, or use" in said
+    assert "power_of_two" in said
 
-    assert set(policy.names()) >= rules.HASHING | rules.CHOOSING
+
+def test_who_reads_an_option_is_named(own: OwnPolicies) -> None:
+    own.register("alpha", options=("clients",))
+    own.register("beta", options=("clients",))
+    (said,) = problems(pool("policy: {clients: 5}"))
+    assert "use policy alpha or beta" in said
+
+
+def test_a_policy_that_hashes_has_a_key_without_being_told() -> None:
+    assert (rules.DEFAULT_KEY, None) == (
+        load(pool("policy: hash")).pools[0].policy.key,
+        load(pool("policy: random")).pools[0].policy.key,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (
+            "a.yaml:4: pools.app.policy.table_size: 4 backends do not fit into a table of 3 (got 3); "
+            "use table_size: 401",
+            "    policy: {name: tabular, table_size: 3}\n    backends: [a:1, b:1, c:1, d:1]\n",
+        ),
+        (
+            "a.yaml:4: pools.app.policy: 65538 backends do not fit into a table of 65537 (got tabular); "
+            "use table_size: 5000011",
+            "    policy: tabular\n    backends: [" + ", ".join(f"h{n}:1" for n in range(65538)) + "]\n",
+        ),
+    ],
+)
+def test_a_table_has_room_for_every_backend(own: OwnPolicies, expected: str, text: str) -> None:
+    own.register("tabular", options=("table_size",))
+    assert [expected] == problems(f"listeners: {{web: {{bind: ':80', pool: app}}}}\npools:\n  app:\n{text}")
+
+
+def test_a_table_is_one_tier_s(own: OwnPolicies) -> None:
+    own.register("tabular", options=("table_size",))
+    policy = "policy: {name: tabular, table_size: 3}\nbackends: "
+    head = "listeners: {web: {bind: ':80', pool: app}}\npools:\n  app:\n    "
+    right = "[a:1, b:1, {address: c:1, tier: 0}, {address: d:1, tier: 1}, {address: e:1, backup: true}]"
+    assert 5 == len(load(head + policy.replace("\n", "\n    ") + right + "\n").pools[0].backends)

@@ -25,7 +25,10 @@ def shapes() -> list[type[Shape]]:
         models.Route,
         models.Respond,
         models.Pool,
+        models.Probe,
         models.Policy,
+        models.SlowStart,
+        models.Sticky,
         models.Backend,
         models.HealthCheck,
         models.Retry,
@@ -83,7 +86,8 @@ def test_what_has_no_default_of_its_own_has_none_in_the_schema() -> None:
     for name, key in (("Listener", "bind"), ("Listener", "routes"), ("Pool", "retry"), ("Route", "path")):
         assert "default" not in part(name)["properties"][key]
     assert ["listeners"] == SCHEMA["required"]
-    assert (["bind"], ["backends"], ["address"]) == tuple(part(n)["required"] for n in ("Listener", "Pool", "Backend"))
+    required = tuple(part(name)["required"] for name in ("Listener", "Pool", "Backend", "Sticky"))
+    assert (["bind"], ["backends"], ["address"], ["cookie", "secret"]) == required
 
 
 @pytest.mark.parametrize(

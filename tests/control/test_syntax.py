@@ -25,6 +25,11 @@ CASES = [
         'a.yaml:1: YAML: a variable inside braces or brackets ends them (got ${X:-y}); put quotes around it: "${X:-y}"',
         "a: [${X:-y}, b]\n",
     ),
+    (
+        "a.yaml:1: YAML: brackets inside braces or brackets read as a list (got body:a.b[:9]); "
+        'put quotes around it: "body:a.b[:9]"',
+        "policy: {name: hash, key: body:a.b[:9]}\n",
+    ),
     ("a.yaml:2: YAML: is indented with a tab; indent with spaces", "a:\n\tb: 1\n"),
     ("a.yaml:1: YAML: has a value that begins with '@'; put quotes around it", "a: @x\n"),
     (

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from steelyard.cli import check, demo, run
+from steelyard.cli import check, demo, policies, run
 
 HELP = """
 A load balancer written, configured and programmed in Python.
@@ -24,6 +24,8 @@ A load balancer written, configured and programmed in Python.
     steelyard run -c balancer.yaml
 
     steelyard check balancer.yaml
+
+    steelyard policies
 """
 
 app = typer.Typer(
@@ -37,6 +39,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(check.check)
+app.command()(policies.policies)
 app.command()(demo.demo)
 
 

@@ -26,8 +26,6 @@ There is no reload yet: start it anew after a change of its file.
 
 USAGE = "name backends or a file, such as: steelyard run localhost:8000 localhost:8001 --listen :8080"
 LISTEN = ":8080"
-# Written out, as the register is filled by imports that --help does not wait for.
-POLICIES = "round_robin, least_connections, power_of_two, random, hash"
 
 
 def run(
@@ -56,14 +54,18 @@ def run(
             "--policy",
             "-p",
             metavar="NAME",
-            help=f"How a backend is chosen: {POLICIES}. [default: round_robin]",
+            help="How a backend is chosen: one that steelyard policies lists, or mymodule:pick. [default: round_robin]",
             show_default=False,
         ),
     ] = None,
     key: Annotated[
         str | None,
         typer.Option(
-            "--key", metavar="KEY", help="What policy hash hashes: client_ip, path or header:NAME.", show_default=False
+            "--key",
+            metavar="KEY",
+            help="What a policy that hashes is given: client_ip (the default), path, url, header:NAME, cookie:NAME, "
+            "query:NAME or body:FIELD.",
+            show_default=False,
         ),
     ] = None,
     access_log: Annotated[

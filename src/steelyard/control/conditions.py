@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from steelyard.control import addresses
 from steelyard.control.fault import Fault, Faults
-from steelyard.control.nearest import did_you_mean
 from steelyard.control.readers import as_text, line
 from steelyard.core.paths import decoded, normal
 
@@ -119,16 +118,3 @@ def retry_status(value: Any) -> int:
     if text not in {"502", "503", "504"}:
         raise Fault("is not a status that can be retried", "use 502, 503 or 504")
     return int(text)
-
-
-def key(value: Any) -> str:
-    """What a policy hashes."""
-    text = as_text(value)
-    kind, colon, name = text.partition(":")
-    if kind == "header" and colon:
-        if not addresses.is_token(name):
-            raise Fault("does not name a header", "write header:NAME, such as header:X-User")
-        return f"header:{name.lower()}"
-    if text not in {"client_ip", "path"}:
-        raise Fault("unknown key", did_you_mean(text, ("client_ip", "path", "header:NAME")))
-    return text

@@ -11,17 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import steelyard.core.policies  # noqa: F401 - registers the policies' names
 from steelyard.control import lines, problems, rules
-from steelyard.control.models import File
+from steelyard.control.models import File, Policy
 from steelyard.control.schema import json_schema
-from steelyard.core import policy as policies
-from steelyard.core.spec import Spec
+from steelyard.core.spec import PolicySpec, Spec
 from steelyard.errors import ConfigError, Problem
 
-__all__ = ["from_arguments", "from_mapping", "json_schema", "load", "loads"]
+__all__ = ["from_arguments", "from_mapping", "json_schema", "load", "loads", "policy_from_mapping"]
 
 _FROM_PYTHON = "configuration"
+_POLICY = "policy"
 _COMMAND_LINE = "command line"
 _ONLY_NAME = "web"
 _EMPTY = "write listeners: and pools:, or see steelyard check --help"
@@ -38,7 +37,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise ConfigError([Problem(f"{name}:{line}", "file", "is not UTF-8", mend="save it as UTF-8")]) from exc
-    return loads(text, name, environ)
+    return _checked(lines.read(text, name, environ), Path(name).parent)
 
 
 def loads(text: str, name: str = "<config>", environ: Mapping[str, str] = os.environ) -> Spec:
@@ -54,6 +53,21 @@ def from_mapping(config: Mapping[str, Any]) -> Spec:
     page = lines.Page(_FROM_PYTHON)
     page.data = _plain(config)
     return _checked(page)
+
+
+def policy_from_mapping(options: Mapping[str, Any], where: str = _POLICY) -> PolicySpec:
+    """Check a policy by itself: `{"name": ..., "choices": ...}` as below a pool's `policy`. Raises ConfigError.
+
+    where: what stands for the file in messages.
+    """
+    page = lines.Page(where)
+    page.data = _plain(options)
+    try:
+        made: PolicySpec = Policy.model_validate(page.data, context={"beside": None}).spec()
+    except ValidationError as exc:
+        problems.note(page, exc, Policy)
+        raise ConfigError(page.problems) from None
+    return made
 
 
 def from_arguments(
@@ -86,7 +100,8 @@ def _as_argument(problem: Problem) -> Problem:
     return Problem(problem.where, key, problem.message, problem.value, problem.mend)
 
 
-def _checked(page: lines.Page) -> Spec:
+def _checked(page: lines.Page, beside: Path | None = None) -> Spec:
+    """beside: the directory of the file, where its policies' modules may be."""
     if page.data is None and not page.problems:
         raise ConfigError([Problem(page.name, "file", "is empty", mend=_EMPTY)])
     checked: File | None = None
@@ -94,9 +109,9 @@ def _checked(page: lines.Page) -> Spec:
         for fault in rules.between_parts(page.data):
             problems.note_fault(page, fault, fault.at)
         pools = page.data.get("pools") if isinstance(page.data, dict) else None
-        known = {"policies": policies.names(), "pools": dict.fromkeys(pools) if isinstance(pools, dict) else {}}
+        around = {"beside": beside, "pools": dict.fromkeys(pools) if isinstance(pools, dict) else {}}
         try:
-            checked = File.model_validate(page.data, context=known)
+            checked = File.model_validate(page.data, context=around)
         except ValidationError as exc:
             problems.note(page, exc, File)
     if page.problems or checked is None:

@@ -1,14 +1,15 @@
 """A checked configuration as the YAML of its file: everything that will run, with nothing left to a default.
 
-`effective` loads again to an equal Spec. `explained` is the same with a comment at each value that has a
-default: what it is and why (core/spec.py). Keys come from models.py, so that none is written twice.
+`effective` loads again to an equal Spec, but for a secret that stood in the file itself: that is not shown, and what is
+shown in its place can be checked but not run (sealed.py). `explained` is the same with a comment at each value that
+has a default: what it is and why (core/spec.py). Keys come from models.py, so that none is written twice.
 """
 
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from steelyard.control import rules, written
+from steelyard.control import rules, sealed, written
 from steelyard.control.models import Backend, File, HealthCheck, Listener, Policy, Pool, Route
 from steelyard.control.shapes import Shape, shape_at
 from steelyard.core.spec import (
@@ -23,6 +24,7 @@ from steelyard.core.spec import (
 )
 
 _INDENT = "  "
+_NOT_SHOWN = "  # never shown; written as ${NAME} it is not in the file either"
 
 
 def effective(spec: Spec) -> str:
@@ -85,13 +87,14 @@ def _backend(backend: BackendSpec) -> dict[str, Any]:
         "address": backend.address,
         "weight": backend.weight,
         "max_connections": written.plain("max_connections", backend.max_connections),
+        **({"backup": True} if backend.backup else {"tier": backend.tier}),
     }
 
 
 def _idle_options(policy: PolicySpec) -> set[str]:
     """Options that the policy does not read, and that the file therefore may not have."""
-    idle = set() if policy.key is not None else {"key"}
-    return idle if policy.name in rules.CHOOSING else idle | {"choices"}
+    idle = {name for name in Policy.model_fields if name not in rules.read_by(policy)} - {"name"}
+    return idle if policy.key is not None else idle | {"key"}
 
 
 def _unread_keys(check: HealthCheckSpec) -> set[str]:
@@ -109,8 +112,11 @@ def _keys(shape: type[Shape], part: Any, explain: bool, leave: set[str]) -> Iter
             yield f"{shape.alias_of(name)}:"
             yield from _indented(1, _keys(shape_at(shape, (shape.alias_of(name),)), value, explain, leave=set()))
             continue
-        text = written.flow(written.plain(name, value))
         comment = ""
+        if name == "secret":
+            yield f'{shape.alias_of(name)}: "{sealed.shown(value)}"{_NOT_SHOWN if explain else ""}'
+            continue
+        text = written.flow(written.plain(name, value))
         if explain and name in reasons:
             default, why = reasons[name]
             comment = f"  # default{'' if default == text else ' ' + default}: {why}"

@@ -6,10 +6,10 @@ stricter than they are.
 
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from steelyard.control import conditions, readers
+from steelyard.control import conditions, hashed, readers, sealed
 
 # A variable may stand wherever a quantity may.
 _OR_VARIABLE = r"|^.*\$\{.*$"
@@ -36,6 +36,12 @@ def whole(lowest: int, highest: int | None = None) -> tuple[BeforeValidator, Wit
     bounds = {"minimum": lowest} if highest is None else {"minimum": lowest, "maximum": highest}
     schema = {"anyOf": [{"type": "integer", **bounds}, _VARIABLE_SCHEMA]}
     return BeforeValidator(readers.integer(lowest, highest)), WithJsonSchema(schema)
+
+
+def real(lowest: float, highest: float) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Reader and schema of a number in these bounds."""
+    schema = {"anyOf": [{"type": "number", "minimum": lowest, "maximum": highest}, _VARIABLE_SCHEMA]}
+    return BeforeValidator(readers.number(lowest, highest)), WithJsonSchema(schema)
 
 
 def choice(*names: str, what: str) -> tuple[BeforeValidator, WithJsonSchema]:
@@ -86,6 +92,20 @@ PercentOrOff = Annotated[
     BeforeValidator(readers.off_or(readers.percent)),
     WithJsonSchema({"anyOf": [_PERCENT_SCHEMA, _OFF_SCHEMA]}),
 ]
+# None healthy enough to doubt the checks: 0.
+ShareOrOff = Annotated[
+    float,
+    BeforeValidator(lambda value: 0.0 if readers.is_off(value) else readers.percent(value)),
+    WithJsonSchema({"anyOf": [_PERCENT_SCHEMA, _OFF_SCHEMA]}),
+]
+# Below 1 a backend would have to take less than its share; with 100 no bound is met.
+FactorOrOff = Annotated[
+    float | None,
+    BeforeValidator(readers.off_or(readers.number(1, 100))),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1, "maximum": 100}, _OFF_SCHEMA, _VARIABLE_SCHEMA]}),
+]
+# Twenty steps, each of which lays the policy out anew.
+Window = Annotated[float, BeforeValidator(readers.duration_from("1s")), WithJsonSchema(_DURATION_SCHEMA)]
 LimitOrOff = Annotated[
     int | None,
     BeforeValidator(readers.off_or(readers.integer(1, None))),
@@ -108,6 +128,11 @@ HostPattern = Annotated[
     str, BeforeValidator(conditions.host_pattern), _text_schema(examples=["example.org", "*.example.org"])
 ]
 CheckPath = Annotated[str, BeforeValidator(conditions.check_path), _text_schema(pattern="^/")]
+CheckPathOrOff = Annotated[
+    str | None,
+    BeforeValidator(readers.off_or(conditions.check_path)),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^/"}, _OFF_SCHEMA]}),
+]
 RoutePath = Annotated[str, BeforeValidator(conditions.route_path), _text_schema(pattern=r"^/[^*?#]*\*?$")]
 Method = Annotated[str, BeforeValidator(conditions.method), _text_schema(examples=["GET", "POST"])]
 Headers = Annotated[
@@ -125,6 +150,33 @@ Expect = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "examples": [200, "2xx", "200-299"]}),
 ]
 RetryStatus = Annotated[int, BeforeValidator(conditions.retry_status), WithJsonSchema({"enum": [502, 503, 504]})]
-Key = Annotated[str, BeforeValidator(conditions.key), _text_schema(pattern="^(client_ip|path|header:.+)$")]
-PolicyName = Annotated[str, BeforeValidator(readers.policy), _text_schema()]
+Key = Annotated[
+    str,
+    BeforeValidator(hashed.key),
+    _text_schema(
+        pattern="^(client_ip|path|url|header:.+|cookie:.+|query:.+|body:.+)$" + _OR_VARIABLE,
+        examples=["client_ip", "path", "header:X-User", "cookie:session", "body:messages.0.content[:256]"],
+    ),
+]
+PolicyName = Annotated[
+    str, BeforeValidator(readers.policy), _text_schema(examples=["round_robin", "least_connections", "mymodule:pick"])
+]
+FallbackName = Annotated[str, BeforeValidator(readers.fallback), _text_schema(examples=["round_robin"])]
+TableSize = Annotated[
+    int,
+    BeforeValidator(hashed.table_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 2, "maximum": hashed.LARGEST_TABLE}, _VARIABLE_SCHEMA]}),
+]
+Options = Annotated[
+    tuple[tuple[str, str], ...],
+    BeforeValidator(hashed.options),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+CookieName = Annotated[str, BeforeValidator(hashed.cookie_name), _text_schema(examples=["steelyard"])]
+# In place of the validator of pydantic, which would forget how the secret was written.
+Secret = Annotated[
+    str,
+    PlainValidator(sealed.secret),
+    _text_schema(pattern=r"^(.{16,}|\*\*\*)$" + _OR_VARIABLE, examples=["${STICKY_SECRET}"]),
+]
 PoolName = Annotated[str, BeforeValidator(readers.pool), _text_schema()]

@@ -12,7 +12,7 @@ itself for each level), and how much its aliases repeat is counted on the way ("
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import yaml
 
@@ -40,6 +40,21 @@ class Place:
 
     line: int
     raw: str | None = None
+
+
+class Filled(str):
+    """A value in which `${...}` was replaced. raw: as it was written."""
+
+    __slots__ = ("raw",)
+    raw: str
+
+    def __new__(cls, text: str, raw: str) -> Self:
+        made = super().__new__(cls, text)
+        made.raw = raw
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return str(self), self.raw
 
 
 @dataclass(slots=True)
@@ -215,6 +230,7 @@ class _Reader:
         text: str = _VARIABLE.sub(lambda match: self.variable(match, path), node.value)
         if text != node.value:
             self.page.places[path] = Place(line, node.value)
+            return Filled(text, node.value)
         return text
 
     def variable(self, match: re.Match[str], path: Path) -> str:

@@ -4,14 +4,17 @@ An attribute has the name of the field of core/spec.py that it fills; how that w
 several values are in rules.py.
 """
 
-from typing import Annotated, Self
+from dataclasses import replace
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from steelyard.control import fields, readers, rules
+from steelyard.control import fields, plugins, readers, rules
 from steelyard.control.fault import Fault
 from steelyard.control.shapes import Shape, optional, required, shorthand
 from steelyard.core import spec
+
+_AS_IT_IS_OR_OFF: Final = readers.off_or(lambda value: value)
 
 
 class ListenerTimeouts(Shape):
@@ -96,24 +99,46 @@ class Listener(Shape):
         return spec.ListenerSpec(name=name, host=host, port=port, routes=routes, **given)
 
 
+class Probe(Shape):
+    """How prequal asks backends for their load."""
+
+    spec_type = spec.ProbeSpec
+    path: fields.CheckPathOrOff = optional("path", "what a probe asks for; off asks nobody but our own counts")
+    per_request: Annotated[float, *fields.real(0.01, 100)] = optional("per_request", "probes for each request")
+    keep: Annotated[int, *fields.whole(2, 1024)] = optional("keep", "answers to choose among")
+    max_age_s: fields.Timeout = optional("max_age", "an older answer is forgotten")
+    timeout_s: fields.Timeout = optional("timeout", "a probe that takes longer has no answer")
+
+
 class Policy(Shape):
-    """How a pool chooses."""
+    """How a pool chooses. `steelyard policies` says which policy reads which of these keys."""
 
     spec_type = spec.PolicySpec
-    name: fields.PolicyName = optional("name", "the policy")
-    key: fields.Key = optional("key", "what a hashing policy hashes: client_ip, path or header:NAME")
-    choices: Annotated[int, *fields.whole(2, 64)] = optional("choices", "how many backends power_of_two draws")
+    name: fields.PolicyName = optional("name", "the policy; module:name is one of your own")
+    key: fields.Key = optional(
+        "key", "what is hashed: client_ip, path, url, header:NAME, cookie:NAME, query:NAME or body:FIELD[:N]"
+    )
+    choices: Annotated[int, *fields.whole(2, 64)] = optional("choices", "how many backends are drawn")
+    bound: fields.FactorOrOff = optional("bound", "no backend has more than this many times its share in flight")
+    table_size: fields.TableSize = optional("table_size", "entries of the table, a prime")
+    decay_s: fields.Timeout = optional("decay", "how fast averages of response times forget")
+    clients: Annotated[int, *fields.whole(1, 10_000_000)] = optional("clients", "how many clients are remembered")
+    quantile: fields.Percent = optional("quantile", "of the requests in flight: backends above it are hot")
+    probe: Probe = optional("probe", "how backends are asked for their load")
+    fallback: fields.FallbackName = optional("fallback", "the built-in policy that answers for one that fails")
+    time_limit_s: fields.Timeout = optional("time_limit", "a pick of your own policy that takes longer is not used")
+    options: fields.Options = optional("options", "whatever your own policy reads: names and texts")
 
     @model_validator(mode="after")
-    def _options_belong_to_the_policy(self) -> Self:
-        rules.options_of_policy(self.spec().name, self.key, self.choices)
+    def _fits_together(self) -> Self:
+        made = self.spec()
+        rules.options_of_policy(made, {name: self.alias_of(name) for name in self.model_fields_set})
+        plugins.try_out(made)
         return self
 
     def spec(self) -> spec.PolicySpec:
         made = spec.PolicySpec(**self.given())
-        if made.name in rules.HASHING and made.key is None:
-            return spec.PolicySpec(**{**self.given(), "key": rules.DEFAULT_KEY})
-        return made
+        return replace(made, key=rules.DEFAULT_KEY) if made.key is None and rules.hashes(made) else made
 
 
 class Backend(Shape):
@@ -123,11 +148,34 @@ class Backend(Shape):
     address: fields.BackendAddress = required("address", "host:port", "localhost:8000")
     weight: Annotated[int, *fields.whole(0, 1000)] = optional("weight", "its share of the requests; 0 gets no new ones")
     max_connections: fields.LimitOrOff = optional("max_connections", "requests in flight at once")
+    tier: Annotated[int, *fields.whole(0, 100)] = optional("tier", "serves when no backend of a lower tier can")
+    backup: fields.Flag = optional("backup", "serves when no other backend can")
+
+    @model_validator(mode="after")
+    def _has_one_rank(self) -> Self:
+        rules.one_rank(self.backup, self.tier)
+        return self
 
     def spec(self) -> spec.BackendSpec:
         given = self.given()
         host, port = given.pop("address")
         return spec.BackendSpec(host=host, port=port, **given)
+
+
+class SlowStart(Shape):
+    """How a backend that came back gets its share."""
+
+    spec_type = spec.SlowStartSpec
+    window_s: fields.Window = optional("window", "until it has its whole share")
+    aggression: Annotated[float, *fields.real(0.1, 100)] = optional("aggression", "above 1: faster at first")
+
+
+class Sticky(Shape):
+    """Clients keep their backend, by a signed cookie."""
+
+    spec_type = spec.StickySpec
+    cookie: fields.CookieName = required("cookie", "the cookie's name", "steelyard")
+    secret: fields.Secret = required("secret", "what cookies are signed with, best as ${NAME}", '"${STICKY_SECRET}"')
 
 
 class HealthCheck(Shape):
@@ -189,17 +237,28 @@ class Pool(Shape):
     backends: Annotated[
         tuple[Annotated[Backend, shorthand("address"), fields.Also(type="string")], ...],
         AfterValidator(rules.can_serve),
-    ] = required("backends", "host:port, or {address, weight, max_connections}", "[localhost:8000]")
-    health_check: Annotated[
-        HealthCheck | None, BeforeValidator(readers.off_or(lambda value: value)), fields.ALSO_OFF
-    ] = optional("health_check", "active checks")
+    ] = required("backends", "host:port, or {address, weight, max_connections, tier, backup}", "[localhost:8000]")
+    health_check: Annotated[HealthCheck | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "health_check", "active checks"
+    )
     retry: Retry = optional("retry", "what happens when a try fails")
     timeouts: PoolTimeouts = optional("timeouts", "how long a backend may take")
     max_idle: Annotated[int, *fields.whole(0, 100_000)] = optional("max_idle", "kept connections a backend")
+    panic_threshold: fields.ShareOrOff = optional(
+        "panic_threshold", "with fewer healthy ones, backends that answer their checks wrongly are used too"
+    )
+    slow_start: Annotated[
+        SlowStart | None, shorthand("window"), BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_ONE, fields.ALSO_OFF
+    ] = optional("slow_start", "a backend that came back gets its share little by little, in this time")
+    sticky: Annotated[Sticky | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "sticky", "clients keep their backend, by a signed cookie"
+    )
 
     @model_validator(mode="after")
-    def _can_come_up_again(self) -> Self:
+    def _fits_together(self) -> Self:
         rules.mark_down_has_a_check(self.retry, "health_check" in self.model_fields_set and self.health_check is None)
+        if self.policy is not None:
+            rules.table_holds_all(self.policy.spec(), self.backends, "table_size" in self.policy.model_fields_set)
         return self
 
     def named(self, name: str) -> spec.PoolSpec:

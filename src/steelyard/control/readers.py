@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationInfo
 
-from steelyard.control import addresses, units
+from steelyard.control import addresses, plugins, units
 from steelyard.control.fault import Fault
 from steelyard.control.nearest import did_you_mean
 
@@ -22,6 +22,7 @@ LONGEST: Final = "8760h"
 LARGEST: Final = "1048576GiB"
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -31,7 +32,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         if _SURROGATE.search(value):
             raise Fault("has half a character, which nothing can send", "write the whole character", value=ascii(value))
-        return value
+        return str(value)  # compiled code takes no subclass of str
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -131,6 +132,21 @@ def integer(lowest: int, highest: int | None) -> Callable[[Any], int]:
     return read
 
 
+def number(lowest: float, highest: float) -> Callable[[Any], float]:
+    """Reads a number in these bounds."""
+    limits = f"{lowest:g} to {highest:g}"
+
+    def read(value: Any) -> float:
+        text = as_text(value)
+        if not _NUMBER.fullmatch(text):
+            raise Fault("is not a number", f"use {limits}, such as 1.25")
+        if not lowest <= float(text) <= highest:
+            raise Fault("is out of range", f"use {limits}")
+        return float(text)
+
+    return read
+
+
 def flag(value: Any) -> bool:
     """A switch."""
     text = as_text(value).lower()
@@ -179,20 +195,27 @@ def network(value: Any) -> str:
 
 
 def policy(value: Any, info: ValidationInfo) -> str:
-    """A registered policy's name."""
-    return one_of(_known(info, "policies"), "policy")(value)
+    """A policy's name; one that is not built in is loaded."""
+    assert info.context is not None
+    text = as_text(value)
+    plugins.find(text, info.context["beside"])
+    return text
+
+
+def fallback(value: Any) -> str:
+    """The name of a built-in policy."""
+    text = as_text(value)
+    if text not in plugins.built_in():
+        mend = did_you_mean(text, plugins.built_in())
+        raise Fault("is not a built-in policy, and those alone cannot fail", mend)
+    return text
 
 
 def pool(value: Any, info: ValidationInfo) -> str:
     """The name of a pool of the file."""
-    names = _known(info, "pools")
+    assert info.context is not None
+    # What config.py found in the file before the models read it.
+    names: Collection[str] = info.context["pools"]
     if not names:
         raise Fault("unknown pool", "add it under pools")
     return one_of(names, "pool")(value)
-
-
-def _known(info: ValidationInfo, kind: str) -> Collection[str]:
-    """The names that config.py found in the file, or in the register, before the models read it."""
-    assert info.context is not None
-    names: Collection[str] = info.context[kind]
-    return names

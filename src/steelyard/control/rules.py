@@ -5,18 +5,20 @@ that models.py can hang it on the key that holds the values.
 """
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from steelyard.control import units
+from steelyard.control import plugins, units
 from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
-from steelyard.core.spec import HealthCheckSpec, format_address
+from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
+from steelyard.core.policy import registered
+from steelyard.core.spec import HealthCheckSpec, PolicySpec, format_address
 
 if TYPE_CHECKING:
     from steelyard.control.models import Backend, Retry, Route
 
-HASHING: Final = frozenset({"hash"})
-CHOOSING: Final = frozenset({"power_of_two"})
 # What a hashing policy hashes when nothing is said (core/spec.py gives the reason).
 DEFAULT_KEY: Final = "client_ip"
 
@@ -140,21 +142,52 @@ def _type_covers(wide: str | None, narrow: str | None) -> bool:
     return narrow is not None and wide.endswith("/*") and narrow.startswith(wide[:-1])
 
 
-def options_of_policy(name: str, key: str | None, choices: int | None) -> None:
-    """`key` and `choices` stand only with policies that read them."""
-    faults: list[Fault] = []
-    if key is not None and name not in HASHING:
-        mend = f"take it out, or use policy {_either(HASHING)}"
-        faults.append(Fault(f"is not read by policy {name}", mend, at=("key",)))
-    if choices is not None and name not in CHOOSING:
-        mend = f"take it out, or use policy {_either(CHOOSING)}"
-        faults.append(Fault(f"is not read by policy {name}", mend, at=("choices",)))
+def read_by(policy: PolicySpec) -> set[str]:
+    """The fields of PolicySpec besides `name` that are read: by the policy, and by the fallback of a foreign one."""
+    if policy.name in plugins.built_in():
+        return set(registered(policy.name).options)
+    return {*plugins.FOREIGN_OPTIONS, *registered(policy.fallback).options}
+
+
+def hashes(policy: PolicySpec) -> bool:
+    """Whether it needs a key: itself, or the fallback of a foreign one."""
+    built_in = policy.name if policy.name in plugins.built_in() else policy.fallback
+    return "key" in registered(built_in).options
+
+
+def options_of_policy(policy: PolicySpec, given: Mapping[str, str]) -> None:
+    """Options stand only with policies that read them. given: field -> key of what the file has."""
+    read = read_by(policy) | {"name"}
+    faults = [
+        Fault(f"is not read by policy {policy.name}", f"take it out, or use {_readers(field)}", at=(key,))
+        for field, key in given.items()
+        if field not in read
+    ]
     if faults:
         raise Faults(faults)
 
 
-def _either(names: frozenset[str]) -> str:
-    return " or ".join(sorted(names))
+def _readers(field: str) -> str:
+    """Who reads an option."""
+    ours = [name for name in plugins.built_in() if field in registered(name).options]
+    return f"policy {' or '.join(ours)}" if ours else "a policy of your own, module:name"
+
+
+def table_holds_all(policy: PolicySpec, backends: "tuple[Backend, ...]", given: bool) -> None:
+    """A policy with a table has room in it for every backend of a tier. given: the file says how large it is."""
+    if "table_size" not in read_by(policy):
+        return
+    largest = max(Counter((bool(backend.backup), backend.tier or 0) for backend in backends).values())
+    if largest > policy.table_size:
+        message = f"{largest} backends do not fit into a table of {policy.table_size}"
+        mend = f"use table_size: {nearest_prime(min(largest * 100, LARGEST_TABLE))}"
+        raise Fault(message, mend, at=("policy", "table_size") if given else ("policy",))
+
+
+def one_rank(backup: bool | None, tier: int | None) -> None:
+    """A backend has a tier, or waits behind all tiers."""
+    if backup and tier is not None:
+        raise Fault("a backup comes after all tiers, and has none itself", "keep one of the two", at=("backup",))
 
 
 def check_fits(check: HealthCheckSpec, given: frozenset[str]) -> None:

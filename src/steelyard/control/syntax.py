@@ -1,6 +1,7 @@
 """What is wrong with a file that is not YAML, and the mend: a parser says what it expected, people made a slip.
 
-The slips: an address in brackets, a `*`, a `: ` or a `${...}` without quotes, a quote that stays open, a tab.
+The slips: an address or a body's field in brackets, a `*`, a `: ` or a `${...}` without quotes, a quote that stays
+open, a tab.
 """
 
 import re
@@ -12,6 +13,8 @@ from steelyard.errors import Problem
 # `[::]:8080` without quotes is to YAML a list, and then something that must not follow a list.
 _BARE_BRACKETS = re.compile(r"(?:^|[\s,{\[-])(\[[0-9A-Fa-f:.%]*:[0-9A-Fa-f:.%]*\]:[0-9]+)")
 _BARE_VARIABLE = re.compile(r"[{\[](?:.*[\s,{\[:])?(\$\{[^}\s]*\})")
+# `body:messages.0.content[:256]` is to YAML a word, and then a list where none can be.
+_BARE_BODY = re.compile(r"[{\[](?:.*[\s,{\[:])?(body:[^\s,{}\[\]\"']+\[:[0-9]+\])")
 
 _INDENTATION = ("does not fit the lines above", "give it the indentation of the lines that it belongs to")
 # What libyaml (and PyYAML's own parser, in nearly the same words) complains of -> message and mend.
@@ -52,6 +55,9 @@ def problem(exc: yaml.YAMLError, text: str, name: str) -> Problem:
         if (bare := _BARE_VARIABLE.search(lines[number])) is not None:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "a variable inside braces or brackets ends them", bare[1], mend)
+        if (bare := _BARE_BODY.search(lines[number])) is not None:
+            mend = f'put quotes around it: "{bare[1]}"'
+            return Problem(where, "YAML", "brackets inside braces or brackets read as a list", bare[1], mend)
     if opened is not None and ("flow sequence" in context or "flow mapping" in context):
         bracket = "[" if "sequence" in context else "{"
         message = f"has a {bracket!r} that is not closed by line {mark.line + 1}"

@@ -13,7 +13,7 @@ from yaml.resolver import Resolver
 
 from steelyard.control import rules, units
 
-_SHARES: Final = frozenset({"jitter", "budget"})
+_SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
 # Plain in block and flow style alike; everything else is quoted.
 _PLAIN = re.compile(r"[A-Za-z0-9/.][A-Za-z0-9_./*%+-]*(?::[A-Za-z0-9_./*%+-]+)*")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
@@ -26,7 +26,7 @@ def plain(name: str, value: Any) -> Any:
         return rules.DEFAULT_KEY if name == "key" else "off"
     if name == "expect":
         return [_statuses(low, high) for low, high in value]
-    if name == "headers":
+    if name in ("headers", "options"):
         return dict(value)
     if isinstance(value, tuple):
         return list(value)

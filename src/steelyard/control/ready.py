@@ -1,0 +1,28 @@
+"""What must be true of a Spec before it runs, beyond that it is right: its policies are loaded, its secrets are known.
+
+A Spec may come from a configuration file that was read in this process, from another process, or from a program
+that has made it by hand.
+"""
+
+from steelyard.control import plugins, sealed
+from steelyard.control.fault import Fault
+from steelyard.core.spec import Spec
+from steelyard.errors import ConfigError, Problem
+
+_WHERE = "configuration"
+
+
+def make_ready(spec: Spec) -> None:
+    """Load what the pools' policies need. Raises ConfigError with all that is missing."""
+    problems = []
+    for pool in spec.pools:
+        for name, key in ((pool.policy.name, "name"), (pool.policy.fallback, "fallback")):
+            try:
+                plugins.find(name)
+            except Fault as fault:
+                problems.append(Problem(_WHERE, f"pools.{pool.name}.policy.{key}", fault.message, name, fault.mend))
+        if pool.sticky is not None and pool.sticky.secret == sealed.HIDDEN:
+            key = f"pools.{pool.name}.sticky.secret"
+            problems.append(Problem(_WHERE, key, "is only what is shown in place of one", sealed.HIDDEN, sealed.MEND))
+    if problems:
+        raise ConfigError(problems)
