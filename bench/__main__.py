@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench import balancers, idle, machine, picture, results, rounds, summary, table
+from bench import balancers, idle, machine, picks, picture, results, rounds, summary, table
 from bench.failure import BenchError
 from bench.results import Results
 from bench.rounds import Stage
@@ -91,21 +91,21 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
             balancers.build_floor(directory)
         with balancers.backends(directory, load_core) as ports:
             stage = Stage(chosen, tuple(ports), directory, balancer_core, load_core, number, seconds)
-            samples, clients = _run(stage, console)
+            samples, clients, costs = _run(stage, console)
     settings = {"rounds": number, "seconds": seconds}
-    return Results(started, machine.facts(), versions, settings, samples, clients)
+    return Results(started, machine.facts(), versions, settings, samples, clients, costs)
 
 
-def _run(stage: Stage, console: Console) -> tuple[list[rounds.Sample], list[idle.Idle]]:
+def _run(stage: Stage, console: Console) -> tuple[list[rounds.Sample], list[idle.Idle], list[picks.PickCost]]:
     steps = rounds.plan(stage)
     estimate_s = rounds.planned_s(steps, stage.seconds)
     console.print(f"{len(steps)} measurements in {stage.rounds} rounds: about {estimate_s / 60:.1f} minutes.")
     percent = TextColumn("{task.percentage:3.0f} %")
     columns = (TextColumn("{task.description:40}"), BarColumn(), percent, TimeRemainingColumn())
-    samples, clients = [], []
+    samples, clients, costs = [], [], []
     with Progress(*columns, console=console, refresh_per_second=1) as progress:
         compared = idle.compared(stage)
-        task = progress.add_task("start", total=len(steps) + len(compared))
+        task = progress.add_task("start", total=len(steps) + len(compared) + picks.count())
         measuring = rounds.measure(stage, steps)
         for number, case, balancer in steps:
             progress.update(task, description=f"round {number}: {case.title}, {balancer.name}")
@@ -115,7 +115,11 @@ def _run(stage: Stage, console: Console) -> tuple[list[rounds.Sample], list[idle
             progress.update(task, description=f"idle clients, {balancer.name}")
             clients.append(idle.measure(stage, balancer, IDLE_CLIENTS))
             progress.advance(task)
-    return samples, clients
+        progress.update(task, description="what choosing costs")
+        for cost in picks.measure(stage.rounds):
+            costs.append(cost)
+            progress.update(task, description=f"choosing, {cost.policy} among {cost.backends:,}", advance=1)
+    return samples, clients, costs
 
 
 @contextmanager
@@ -144,11 +148,11 @@ def _keep(measured: Results, directory: Path, console: Console) -> None:
 def _show(measured: Results, as_markdown: bool) -> None:
     rows = summary.rows(measured.samples)
     if as_markdown:
-        print(table.markdown(rows, measured.idle, measured.notes()))
+        print(table.markdown(rows, measured.idle, measured.picks, measured.notes()))
         return
     # Wide enough for whole lines also where there is no terminal, as in a CI log.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    for one in table.terminal(rows, measured.idle):
+    for one in table.terminal(rows, measured.idle, measured.picks):
         console.print(one)
     for note in measured.notes():
         console.print(note, style="dim", highlight=False)

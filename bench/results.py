@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bench.failure import BenchError
 from bench.idle import Idle
+from bench.picks import PickCost
 from bench.rounds import Sample
 from bench.summary import rows
 
-FORMAT = 1
+FORMAT = 2
 # Of the balancer's core: what the kernel and our own checks use, and the 10 ms ticks that it is measured in.
 QUIET = 0.05
 
@@ -25,6 +26,7 @@ class Results:
     settings: Mapping[str, int]
     samples: Sequence[Sample]
     idle: Sequence[Idle]
+    picks: Sequence[PickCost]
 
     def notes(self) -> list[str]:
         """What a reader must know beside the figures."""
@@ -63,4 +65,5 @@ def read(path: Path) -> Results:
         settings=content["settings"],
         samples=[Sample(**sample) for sample in content["samples"]],
         idle=[Idle(**idle) for idle in content["idle"]],
+        picks=[PickCost(**pick) for pick in content["picks"]],
     )

@@ -1,4 +1,4 @@
-"""The figures in words: one table for the terminal, the same in Markdown for the README."""
+"""The figures in words: tables for the terminal, the same in Markdown for the README."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from rich.table import Table
 
 from bench.balancers import BALANCERS, FLOOR
 from bench.idle import Idle
+from bench.picks import GOALS_US, REBUILT, PickCost, rebuild_goal_ms
 from bench.summary import Row, idle_goal_met
 from bench.workload import CASES, IDLE_GOAL_BYTES, KIB
 
@@ -24,7 +25,13 @@ HEADINGS = (
     "busy",
     "goal (x nginx)",
 )
-WORDS = {"answer", "balancer", "goal", "goal (x nginx)"}
+WORDS = {"answer", "balancer", "policy", "goal", "goal (x nginx)"}
+PICK_HEADINGS = (
+    "policy",
+    *[f"µs a pick, {size:,}" for size in GOALS_US],
+    f"ms to rebuild, {REBUILT:,}",
+    "goal",
+)
 IDLE_HEADINGS = ("balancer", "idle clients", "memory without", "per idle client", "goal")
 
 
@@ -62,18 +69,40 @@ def idle_cells(idle: Sequence[Idle]) -> list[tuple[str, ...]]:
     ]
 
 
-def terminal(rows: Sequence[Row], idle: Sequence[Idle]) -> list[Table]:
-    """Both tables for rich."""
+def pick_cells(picks: Sequence[PickCost]) -> list[tuple[str, ...]]:
+    """What choosing costs as text, one line a policy, a tuple of PICK_HEADINGS' length each."""
+    lines = []
+    for policy in dict.fromkeys(cost.policy for cost in picks):
+        of_size = {cost.backends: cost for cost in picks if cost.policy == policy}
+        rebuild_ms = of_size[REBUILT].rebuild_ms
+        assert rebuild_ms is not None
+        limits = ", ".join(f"{goal:g}" for goal in GOALS_US.values())
+        goal = verdict(f"≤ {limits} µs, {rebuild_goal_ms(policy):g} ms", all(cost.met for cost in of_size.values()))
+        costs = [f"{of_size[size].pick_us:.2f}" for size in GOALS_US]
+        lines.append((policy, *costs, f"{rebuild_ms:.1f}", goal))
+    return lines
+
+
+def terminal(rows: Sequence[Row], idle: Sequence[Idle], picks: Sequence[PickCost]) -> list[Table]:
+    """All tables for rich."""
     speed = _table("CPU time per proxied request", HEADINGS, cells(rows))
     for row, following in zip(range(len(rows) - 1), rows[1:], strict=True):
         if following.case != rows[row].case:
             speed.rows[row].end_section = True
-    return [speed, _table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle))]
+    return [
+        speed,
+        _table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle)),
+        _table("CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(picks)),
+    ]
 
 
-def markdown(rows: Sequence[Row], idle: Sequence[Idle], notes: Sequence[str]) -> str:
-    """Both tables and the notes, for the README."""
-    tables = [_markdown(HEADINGS, cells(rows)), _markdown(IDLE_HEADINGS, idle_cells(idle))]
+def markdown(rows: Sequence[Row], idle: Sequence[Idle], picks: Sequence[PickCost], notes: Sequence[str]) -> str:
+    """All tables and the notes, for the README."""
+    tables = [
+        _markdown(HEADINGS, cells(rows)),
+        _markdown(IDLE_HEADINGS, idle_cells(idle)),
+        _markdown(PICK_HEADINGS, pick_cells(picks)),
+    ]
     return "\n\n".join([*tables, "  \n".join(notes)])
 
 

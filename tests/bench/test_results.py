@@ -8,6 +8,7 @@ import pytest
 
 from bench.failure import BenchError
 from bench.idle import Idle
+from bench.picks import PickCost
 from bench.results import Results, read, write
 from bench.rounds import Sample
 
@@ -18,6 +19,7 @@ RESULTS = Results(
     settings={"rounds": 5, "seconds": 3},
     samples=[Sample(1, "small", "nginx", 1000, 14.5, 69000.0, 800.0, 2100.0, 0.99, 0.01)],
     idle=[Idle("nginx", 5000, 9_000_000, 410.5)],
+    picks=[PickCost("random", 10_000, 0.5, 12.5), PickCost("random", 10, 0.1, None)],
 )
 
 

@@ -2,13 +2,20 @@
 
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from bench.idle import Idle
+from bench.picks import PickCost
 from bench.summary import Row
-from bench.table import cells, idle_cells, markdown, significant, terminal
+from bench.table import cells, idle_cells, markdown, pick_cells, significant, terminal
 
 ROW = Row("small", "steelyard", 14.04, 13.96, 15.5, 0.987, 0.95, 70123.4, 812.0, 2149.0, 0.987, 1.15, True)
+PICKS = [
+    PickCost("maglev", 10, 0.25, None),
+    PickCost("maglev", 10_000, 0.4, 321.0),
+    PickCost("maglev", 100_000, 4.0, None),
+]
 
 
 def test_a_line_has_every_figure() -> None:
@@ -35,23 +42,35 @@ def test_memory_is_said_in_kib_a_client() -> None:
     assert expected == idle_cells(idle)
 
 
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_one_pick_above_its_goal_is_a_goal_missed(at: int) -> None:
+    costs = [replace(cost, pick_us=cost.pick_us + 4.0 * (index == at)) for index, cost in enumerate(PICKS)]
+    assert pick_cells(costs)[0][-1].endswith(": MISSED")
+
+
+def test_a_rebuild_above_its_goal_is_one_too() -> None:
+    costs = [replace(cost, policy="random") for cost in PICKS]
+    assert "≤ 1, 2, 4 µs, 100 ms: MISSED" == pick_cells(costs)[0][-1]
+
+
 def test_large_figures_lose_their_decimals() -> None:
     assert ("99.9", "100", "587") == (significant(99.94), significant(100.4), significant(587.2))
 
 
-def test_markdown_has_both_tables_and_the_notes() -> None:
-    text = markdown([ROW], [Idle("steelyard", 5000, 2**20, 1024)], ["one note.", "another."])
-    speed, memory, notes = text.split("\n\n")
+def test_markdown_has_all_tables_and_the_notes() -> None:
+    text = markdown([ROW], [Idle("steelyard", 5000, 2**20, 1024)], PICKS, ["one note.", "another."])
+    speed, memory, choosing, notes = text.split("\n\n")
     heading, rule, line = speed.splitlines()
     assert heading.count("|") == rule.count("|") == line.count("|") == 12
     assert line.startswith("| 95 B | Steelyard | 14.0 |")
     assert "| Steelyard | 5,000 | 1.0 MiB | 1.00 KiB | < 10 KiB: met |" == memory.splitlines()[2]
+    assert "| maglev | 0.25 | 0.40 | 4.00 | 321.0 | ≤ 1, 2, 4 µs, 500 ms: met |" == choosing.splitlines()[2]
     assert "one note.  \nanother." == notes
 
 
 def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None:
     rows = [ROW, replace(ROW, case="medium", cpu_us=21.7)]
-    speed, memory = terminal(rows, [])
+    speed, memory, choosing = terminal(rows, [], PICKS)
     console = Console(width=170, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(speed)
     text = console.export_text()
@@ -59,4 +78,4 @@ def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None
     assert 2 == text.count("Steelyard")
     assert "21.7" in text
     assert [True, False] == [line.end_section for line in speed.rows]
-    assert 0 == memory.row_count
+    assert (0, 1) == (memory.row_count, choosing.row_count)
