@@ -12,6 +12,7 @@ import pytest
 from steelyard import errors
 from steelyard.core import policy as register
 from steelyard.core.backend import Backend
+from steelyard.core.health import State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
 from steelyard.core.spec import HealthCheckSpec, PoolTimeouts, RetrySpec, RouteSpec
 from tests.fakes import Peer, World, answer, chunks, forwarded, head, ok, refused, request
@@ -87,6 +88,20 @@ def test_an_answer_tells_when_its_head_came_and_an_error_of_the_backend_is_a_fai
     client.take()
     assert [("a", failed, 3.0)] == spy.told
     assert [int(failed)] == [backend.failures for backend in world.pool.backends]
+
+
+@pytest.mark.parametrize(("status", "state"), [("499 ?", State.UP), ("500 Oh", State.FALLING)])
+def test_only_what_is_no_error_of_the_backend_forgives_its_failed_checks(
+    spied: Spied, status: str, state: State
+) -> None:
+    """Or one that answers its checks wrongly would stay in for as long as it is asked for more of the same."""
+    world, _ = spied(check=HealthCheckSpec(fall=3))
+    world.pool.probed(world.pool.backends[0], True, 0.0)
+    world.pool.probed(world.pool.backends[0], False, 0.0, True)
+    client, backend = asked(world)
+    backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 0")
+    client.take()
+    assert state is world.pool.health[0].state
 
 
 def test_an_interim_head_is_no_answer(spied: Spied) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from steelyard.cli import check, demo, policies, run
+from steelyard.cli import check, demo, policies, run, simulate
 
 HELP = """
 A load balancer written, configured and programmed in Python.
@@ -26,6 +26,8 @@ A load balancer written, configured and programmed in Python.
     steelyard check balancer.yaml
 
     steelyard policies
+
+    steelyard simulate -p round_robin -p least_connections
 """
 
 app = typer.Typer(
@@ -40,6 +42,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(check.check)
 app.command()(policies.policies)
+app.command()(simulate.simulate)
 app.command()(demo.demo)
 
 

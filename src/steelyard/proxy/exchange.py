@@ -308,7 +308,8 @@ class Exchange(Receiver):
         connections = self.connections
         assert connections is not None and self.backend is not None and self.client is not None
         self.latency_s = now - self.asked_at
-        connections.pool.answered(self.backend, now)
+        if head.status < 500:  # an error answer does not speak for the backend that gave it
+            connections.pool.answered(self.backend, now)
         if connections.on_status and head.status in connections.on_status:
             other = self._elsewhere(errors.STATUS, now)
             if other is not None:
