@@ -24,8 +24,8 @@ KEYED: Final = {"keyed": True, "tolerance": 0.5}  # 160 points of a ring are off
 
 # Whatever a policy of which nothing is said here promises: to spread by weight, and by the key if it reads one.
 NATURES: Final[dict[str, dict[str, Any]]] = {
-    # Nearly all keys move; what a weight means to `key mod n` its own tests say.
-    "hash": {**KEYED, "moves_few": False, "honours_weights": False},
+    # Nearly all keys move.
+    "hash": {**KEYED, "moves_few": False},
     # Its memory is each worker's own.
     "sticky_round_robin": {"keyed": True, "agrees": False, "moves_few": True, "tolerance": 0.1},
     "least_connections": {"counts_load": True},

@@ -21,6 +21,11 @@ ALWAYS_THE_SAME = """
 
 {cls}.pick = lambda self, request: next(iter(self.candidates(request)[{order}]), None)
 """
+WITHOUT_THE_KEY = """
+
+find = {cls}.find
+{cls}.find = lambda self, request, key: find(self, request, 7)
+"""
 EQUAL_SHARES = ("backend.py", "return self.table.get(self.row, SHARE)", "return UNIT * bool(self.weight)")
 
 OURS = tuple(name for name in names() if registered(name).ours)
@@ -38,6 +43,8 @@ MISTAKES = {
         ("policies/random.py", "at = drawn + request.below(count - drawn)", "at = request.below(count)"),
         ("policies/random.py", "request.below(count - drawn)", "request.below(max(count - drawn - 1, 1))"),
     ],
+    "hash": [("keyed.py", "self.whole < self.due", "self.whole <= self.due")],
+    "consistent_hash": [("keyed.py", "if self.bound > 0.0:", "if False:")],
     "random": [("line.py", "> point:", ">= point:")],
     "round_robin": [("turns.py", "fetch_add(self.row, CURSOR, 1)", "fetch_add(self.row, CURSOR, 2)")],
     "least_response_time": [
@@ -73,6 +80,9 @@ def mutants() -> list[pytest.ParameterSet]:
         found.append(pytest.param(name, (module_of(name), None, same), id=f"{name}-always-the-same"))
         if name not in WEIGHTLESS:
             found.append(pytest.param(name, EQUAL_SHARES, id=f"{name}-ignores-weights"))
+        if hasattr(registered(name).policy, "find"):
+            blind = WITHOUT_THE_KEY.format(cls=registered(name).policy.__name__)
+            found.append(pytest.param(name, (module_of(name), None, blind), id=f"{name}-ignores-the-key"))
         for number, mistake in enumerate(MISTAKES.get(name, ()), 1):
             found.append(pytest.param(name, mistake, id=f"{name}-{number}"))
     return found
@@ -80,12 +90,14 @@ def mutants() -> list[pytest.ParameterSet]:
 
 def checked(name: str, source: Path) -> "subprocess.CompletedProcess[str]":
     """The policy's own tests and the kit's, on those sources, up to the first failure."""
-    own = TESTS / f"test_{module_of(name).removeprefix('policies/').removesuffix('.py')}.py"
+    own = [TESTS / f"test_{module_of(name).removeprefix('policies/').removesuffix('.py')}.py"]
+    if hasattr(registered(name).policy, "find"):
+        own.append(TESTS.parent / "test_keyed.py")  # what those that hash share
     title = "".join(word.capitalize() for word in name.split("_"))
     chosen = ["-k", f"not test_contract or Test{title} or {name}", "-m", "not real and not slow and not compiled"]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *chosen]
     return subprocess.run(
-        [*command, str(own), str(TESTS / "test_contract.py")],
+        [*command, *map(str, own), str(TESTS / "test_contract.py")],
         cwd=ROOT,
         env={
             **os.environ,
