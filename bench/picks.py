@@ -119,7 +119,8 @@ class _Loop:
         self.policy = policy
         self.known = known
         self.request = Pick(lambda n: int(draw() * n))
-        self.keys = cycle([random.Random(3).getrandbits(64) | 1 for _ in range(PICKS)]).__next__
+        hashes = random.Random(3)
+        self.keys = cycle([hashes.getrandbits(64) | 1 for _ in range(PICKS)]).__next__
         self.now = 0.0
         self.picked: list[Backend] = []
         self.flying: deque[Backend] = deque()
