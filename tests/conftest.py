@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from steelyard.wire import http1
 
@@ -32,6 +32,8 @@ OTHER_BUILD: Final = "for the other build: "
 
 # No deadline for one example: a busy machine is slow, not wrong. A run that gates a change is the same every time.
 settings.register_profile("house", deadline=None, derandomize=REQUIRE_ALL or "CI" in os.environ, print_blob=True)
+# Where only whether a test fails is asked, nobody waits for the smallest example of it.
+settings.register_profile("mutants", settings.get_profile("house"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile("house")
 
 

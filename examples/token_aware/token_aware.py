@@ -34,8 +34,8 @@ class FewestTokens(Policy):
         )
 
     def began(self, request, server):
-        self.costs[request] = tokens_of(request)
-        self.tokens[server] += self.costs[request]
+        self.costs[request, server] = tokens_of(request)
+        self.tokens[server] += self.costs[request, server]
 
     def ended(self, request, server, failed, latency_s, now):
-        self.tokens[server] -= self.costs.pop(request)
+        self.tokens[server] -= self.costs.pop((request, server))

@@ -1,5 +1,6 @@
 """core/guard.py: a foreign policy's faults cost quality, never traffic."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from steelyard.core import policy as register
 from steelyard.core.backend import Backend
-from steelyard.core.guard import OVERRUNS, REPORT_EVERY_S, SWITCHED_OFF_S, Function, Guarded, Outside, make
+from steelyard.core.guard import OVERRUNS, REPORT_EVERY_S, SWITCHED_OFF_S, Function, Guarded, Outside, make, parts
 from steelyard.core.policy import Pick, Policy, Registered
 from steelyard.core.pool import Pool
 from steelyard.core.spec import BackendSpec, PolicySpec, PoolSpec
@@ -128,7 +129,124 @@ def test_what_is_no_backend_is_a_fault(foreign: Callable[..., Guarded], world: W
     policy = foreign(lambda request, backends: answer)
     assert "0" == pick(policy)
     assert (1, 1) == (policy.faults, len(world.said))
-    assert f"picked {answer!r}, which may not be picked now" in world.said[0]
+    assert f"picked a {type(answer).__name__}, which is no backend" in world.said[0]
+
+
+class Forger:
+    """Says that it is a backend, and does not say anything else."""
+
+    @property  # type: ignore[misc] # on purpose
+    def __class__(self) -> Any:
+        raise ValueError("no")
+
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+
+def test_what_cannot_even_be_looked_at_is_a_fault(foreign: Callable[..., Guarded], world: World) -> None:
+    policy = foreign(lambda request, backends: Forger())
+    assert "0" == pick(policy)
+    assert "picked a Forger, which is no backend" in world.said[0]
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("exc", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), CancelledError(), Unspeakable()])
+@pytest.mark.parametrize("where", ["pick", "began", "ended", "rebuild"])
+def test_nothing_that_it_raises_gets_out(
+    foreign: Callable[..., Guarded], world: World, exc: BaseException, where: str
+) -> None:
+    """A policy that calls exit() means itself, and one that is cancelled nobody's request."""
+
+    class Raises(Policy):
+        def pick(self, request: Pick) -> Backend | None:
+            self.fail("pick")
+            return self.backends[-1]
+
+        def began(self, request: Pick, backend: Backend) -> None:
+            self.fail("began")
+
+        def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+            self.fail("ended")
+
+        def rebuild(self, backends: Sequence[Backend]) -> None:
+            super().rebuild(backends)
+            self.fail("rebuild")
+
+        def fail(self, here: str) -> None:
+            if here == where:
+                raise exc
+
+    policy = foreign(Raises)
+    assert pick(policy) is not None
+    policy.began(Pick(no_chance), world.backends[0])
+    policy.ended(Pick(no_chance), world.backends[0], False, 0.1, 1.0)
+    assert 1 == policy.faults
+    assert f"policy mine:pick raised {type(exc).__name__}" in world.said[0]
+
+
+def test_what_it_says_stays_on_its_line_and_short(foreign: Callable[..., Guarded], world: World) -> None:
+    """The text may be a client's."""
+
+    def fail(request: Pick, backends: list[Backend]) -> Backend:
+        raise ValueError("unknown tenant x\nhttp://10.0.0.1 [down]\x1b[2J" + "y" * 10_000)
+
+    pick(foreign(fail))
+    assert "raised ValueError: unknown tenant x?http://10.0.0.1 [down]?[2Jyy" in world.said[0]
+    assert len(world.said[0]) < 300
+
+
+@pytest.mark.parametrize("where", ["began", "ended", "rebuild"])
+def test_what_holds_up_the_loop_elsewhere_is_a_fault_too(
+    foreign: Callable[..., Guarded], world: World, where: str
+) -> None:
+    class Slow(Policy):
+        def pick(self, request: Pick) -> Backend | None:
+            return self.backends[0]
+
+        def began(self, request: Pick, backend: Backend) -> None:
+            self.dawdle("began")
+
+        def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+            self.dawdle("ended")
+
+        def rebuild(self, backends: Sequence[Backend]) -> None:
+            super().rebuild(backends)
+            self.dawdle("rebuild")
+
+        def dawdle(self, here: str) -> None:
+            world.clock += 2 * LIMIT_S * (here == where)
+
+    policy = foreign(Slow)
+    assert "0" == pick(policy)
+    policy.began(Pick(no_chance), world.backends[0])
+    policy.ended(Pick(no_chance), world.backends[0], False, 0.1, 1.0)
+    assert 1 == policy.faults
+    assert f" ms in {where}; " in world.said[0]
+
+
+def test_a_rebuild_that_fails_again_is_said_again_a_minute_later(foreign: Callable[..., Guarded], world: World) -> None:
+    class Raises(Policy):
+        def pick(self, request: Pick) -> Backend | None:
+            return None
+
+        def rebuild(self, backends: Sequence[Backend]) -> None:
+            raise LookupError
+
+    policy = foreign(Raises)
+    for now in (1000.0, 1030.0, 1070.0):
+        pick(policy, now)
+        policy.rebuild(world.backends)
+    assert (4, 3) == (policy.faults, len(world.said))
+
+
+def test_its_parts_are_itself_and_its_fallback(foreign: Callable[..., Guarded], world: World) -> None:
+    policy = foreign(last)
+    assert (policy.inner, policy.fallback) == parts(policy)
+    assert (policy.fallback,) == parts(policy.fallback)
 
 
 @pytest.mark.parametrize("why", ["down", "draining", "weight 0", "full", "tried", "another pool's"])

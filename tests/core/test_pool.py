@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from steelyard import errors
 from steelyard.core import policy as register
 from steelyard.core.backend import Backend
+from steelyard.core.guard import Outside
 from steelyard.core.health import State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
 from steelyard.core.pool import Pool, Refusal
@@ -424,6 +425,25 @@ def test_clients_with_cookies_alone_still_let_the_pool_see_that_a_panic_is_over(
     assert "c" == taken(pool, cookied(pool, 2)).host
     pool.probed(pool.backends[1], True, 0.0)
     assert "c" != taken(pool, cookied(pool, 2)).host
+
+
+# Policies of somebody else's.
+
+
+def test_the_faults_of_a_foreign_policy_are_counted_over_the_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raises(Policy):
+        def pick(self, request: Pick) -> Backend | None:
+            raise LookupError
+
+    monkeypatch.setitem(register._REGISTER, "mine:pick", Registered(Raises, "", (), False))
+    specs = (BackendSpec("a", 80), BackendSpec("b", 80, tier=1))
+    spec = PoolSpec("web", specs, PolicySpec("mine:pick"))
+    said: list[str] = []
+    pool = Pool(spec, a_table(Pool.rows_needed(spec)), 0, Outside(lambda: 0.0, said.append))
+    taken(pool)
+    pool.backends[0].set_draining(True)
+    taken(pool)
+    assert (3, 0) == (pool.policy_faults(), a_pool().policy_faults())
 
 
 # The retry budget.

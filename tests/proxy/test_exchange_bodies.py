@@ -243,7 +243,7 @@ def test_the_whole_exchange_has_its_time(make: Make) -> None:
     client = world.client()
     client >> posted(b"{", length=9)
     world.turn(5.1)
-    client << refused(errors.TOTAL_TIMEOUT, close=True)
+    client << refused(errors.REQUEST_TIMEOUT, close=True)  # it is the client who is late
 
 
 @pytest.mark.parametrize("rudely", [False, True])

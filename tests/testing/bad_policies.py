@@ -197,6 +197,20 @@ class RemembersRequests(Rotates):
         return super().pick(request)
 
 
+class OneBackendARequest(Rotates):
+    """Forgets that a request may be at two."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.at: dict[Pick, Backend] = {}
+
+    def began(self, request: Pick, backend: Backend) -> None:
+        self.at[request] = backend
+
+    def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        del self.at[request]
+
+
 class FirstMembers(Rotates):
     """Listens only once to who exists."""
 

@@ -88,6 +88,7 @@ MISTAKES: list[tuple[str, Any, dict[str, Any]]] = [
     ("test_without_backends_nobody_is_picked", bad.NobodyThere, PLAIN),
     ("test_nothing_is_in_flight_at_the_end", bad.CountsTwice, PLAIN),
     ("test_a_request_that_is_over_is_forgotten", bad.RemembersRequests, PLAIN),
+    ("test_a_request_that_is_tried_elsewhere_is_at_two_backends_for_a_moment", bad.OneBackendARequest, PLAIN),
     ("test_it_takes_note_of_who_comes_and_goes", bad.FirstMembers, PLAIN),
     ("test_the_same_requests_get_the_same_backends", bad.own_chance, PLAIN),
     ("test_equal_keys_get_equal_backends", bad.Rotates, KEYED),

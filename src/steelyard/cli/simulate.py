@@ -205,7 +205,11 @@ def simulate(
     probe_delay: Annotated[
         float,
         typer.Option(
-            "--probe-delay", min=0.0, metavar="TIME", help="Until a probe is answered.", rich_help_panel="The balancer"
+            "--probe-delay",
+            min=0.0,
+            metavar="TIME",
+            help="Until a probe of prequal:probe.path=... is answered; without a path nothing is sent.",
+            rich_help_panel="The balancer",
         ),
     ] = 0.01,
     warmup: Annotated[

@@ -3,7 +3,8 @@
 What a foreign policy answers is taken when it came in time and names a backend that may be picked. When it raises,
 overruns its time limit, or names one that may not, the pool's fallback policy answers in its place; that is
 counted, and said at most once a minute. One that overran OVERRUNS times in a row is not asked for a while, since
-every overrun has held up the whole loop. None is no fault: it means "no opinion".
+every overrun has held up the whole loop; it is still told what begins and ends. None is no fault: it means "no
+opinion".
 
 A time limit cannot interrupt a Python function; it can only stop asking. The clock comes in from outside.
 """
@@ -20,6 +21,7 @@ from steelyard.core.table import Table
 REPORT_EVERY_S: Final = 60.0
 OVERRUNS: Final = 3  # one may be the machine's fault, three in a row are the policy's
 SWITCHED_OFF_S: Final = 30.0
+LONGEST_REPORT: Final = 200  # characters of an exception's own text, which may be a client's
 
 PickFunction = Callable[[Pick, list[Backend]], Backend | None]
 
@@ -61,20 +63,21 @@ class Guarded(Policy):
         self.faults = 0
         self.overruns_in_a_row = 0
         self.off_until = 0.0
+        self.members: set[Backend] = set()
+        self.now = 0.0  # as far as we were told: `rebuild` is not
         self.said_at = -REPORT_EVERY_S
         self.unsaid = 0
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
         """Tell both who exists."""
         super().rebuild(backends)
+        self.members = set(backends)
         self.fallback.rebuild(backends)
-        try:
-            self.inner.rebuild(backends)
-        except Exception as exc:
-            self.fault(f"raised {_described(exc)} in rebuild", 0.0)
+        self.tell("rebuild", self.now, lambda: self.inner.rebuild(backends))
 
     def pick(self, request: Pick) -> Backend | None:
         """The policy's choice, or else the fallback's."""
+        self.now = max(self.now, request.now)
         found = self.ask(request) if request.now >= self.off_until else None
         return self.fallback.pick(request) if found is None else found
 
@@ -85,7 +88,7 @@ class Guarded(Policy):
         raised = ""
         try:
             found = self.inner.pick(request)
-        except Exception as exc:
+        except BaseException as exc:  # also exit(): a policy does not mean the balancer
             raised = f"raised {_described(exc)}"
         took_s = self.outside.clock() - began
         if took_s > self.limit_s:  # also one that raised in the end, as what waits for a server of its own does
@@ -97,7 +100,10 @@ class Guarded(Policy):
             return None
         if found is None:
             return None
-        if not isinstance(found, Backend) or found not in self.backends or not request.may_take(found):
+        if type(found) is not Backend:
+            self.fault(f"picked a {type(found).__name__}, which is no backend", request.now)
+            return None
+        if found not in self.members or not request.may_take(found):
             self.fault(f"picked {found!r}, which may not be picked now", request.now)
             return None
         return found
@@ -105,23 +111,31 @@ class Guarded(Policy):
     def began(self, request: Pick, backend: Backend) -> None:
         """Tell both."""
         self.fallback.began(request, backend)
-        try:
-            self.inner.began(request, backend)
-        except Exception as exc:
-            self.fault(f"raised {_described(exc)} in began", request.now)
+        self.tell("began", request.now, lambda: self.inner.began(request, backend))
 
     def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
         """Tell both."""
         self.fallback.ended(request, backend, failed, latency_s, now)
+        self.tell("ended", now, lambda: self.inner.ended(request, backend, failed, latency_s, now))
+
+    def tell(self, where: str, now: float, call: Callable[[], None]) -> None:
+        """Tell it what happened, also while it is not asked, or it would believe what is over.
+
+        where: for the report.
+        """
+        began = self.outside.clock()
         try:
-            self.inner.ended(request, backend, failed, latency_s, now)
-        except Exception as exc:
-            self.fault(f"raised {_described(exc)} in ended", now)
+            call()
+        except BaseException as exc:  # also exit(): a policy does not mean the balancer
+            self.fault(f"raised {_described(exc)} in {where}", now)
+        took_s = self.outside.clock() - began
+        if took_s > self.limit_s:
+            self.fault(f"{self.took(took_s)} in {where}", now)
 
     def overrun(self, took_s: float, raised: str, now: float) -> None:
         """It took too long, once more. raised: what it did then, if that."""
         self.overruns_in_a_row += 1
-        message = f"took {took_s * 1000:.1f} ms of {self.limit_s * 1000:g} ms"
+        message = self.took(took_s)
         if raised:
             message += f" and {raised}"
         if self.overruns_in_a_row == OVERRUNS:
@@ -129,6 +143,10 @@ class Guarded(Policy):
             self.off_until = now + SWITCHED_OFF_S
             message += f", {OVERRUNS} times in a row: not asked for {SWITCHED_OFF_S:g} s"
         self.fault(message, now)
+
+    def took(self, took_s: float) -> str:
+        """How long it took, in words."""
+        return f"took {took_s * 1000:.1f} ms of {self.limit_s * 1000:g} ms"
 
     def fault(self, message: str, now: float) -> None:
         """Count it, and say it unless one was said within the minute."""
@@ -149,5 +167,16 @@ def make(spec: PolicySpec, table: Table, row: int, outside: Outside | None) -> P
     return Guarded(spec, table, row, outside)
 
 
-def _described(exc: Exception) -> str:
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+def parts(policy: Policy) -> tuple[Policy, ...]:
+    """The policies that choose: the one itself, or the watched one and its fallback."""
+    return (policy.inner, policy.fallback) if isinstance(policy, Guarded) else (policy,)
+
+
+def _described(exc: BaseException) -> str:
+    """In one line that nobody can forge: its text may have come from a client, and may itself be broken."""
+    try:
+        text = str(exc)
+    except BaseException:
+        text = "(and no text of it can be had)"
+    line = "".join([mark if mark.isprintable() else "?" for mark in text[:LONGEST_REPORT]])
+    return f"{type(exc).__name__}: {line}" if line else type(exc).__name__

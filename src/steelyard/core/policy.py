@@ -92,7 +92,10 @@ class Policy:
         raise NotImplementedError(f"{type(self).__name__} must say how to pick")
 
     def began(self, request: Pick, backend: Backend) -> None:
-        """A request goes to this backend and is counted as in flight (not always by our pick)."""
+        """A request goes to this backend and is counted as in flight (not always by our pick).
+
+        When a request is tried elsewhere it begins there before it ends here: one request, two backends.
+        """
 
     def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
         """That request is over, and no longer counted.

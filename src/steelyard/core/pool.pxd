@@ -39,6 +39,8 @@ cdef class Pool:
     cpdef int release(self, Pick request, Backend backend, bint failed, double now, double latency_s=*) except -1
     @cython.locals(backend=Backend, home=Tier)
     cdef Backend kept(self, Pick request, object sticky)
+    @cython.locals(tier=Tier)
+    cpdef Py_ssize_t policy_faults(self) except -1
     cpdef bint connect_failed(self, Backend backend, double now) except -1
     cpdef bint answered(self, Backend backend, double now) except -1
     @cython.locals(backend=Backend, home=Tier)

@@ -15,7 +15,7 @@ from typing import Final
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core import table as cells
 from steelyard.core.backend import Backend
-from steelyard.core.guard import Outside, make
+from steelyard.core.guard import Guarded, Outside, make
 from steelyard.core.health import HealthMachine
 from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.retry import RetryBudget
@@ -150,6 +150,10 @@ class Pool:
     def set_weight(self, backend: Backend, weight: int) -> None:
         """Give a backend another weight from the next request on, for all workers; ValueError below 0."""
         backend.set_weight(weight)
+
+    def policy_faults(self) -> int:
+        """How often the fallback answered for a policy that is not ours (core/guard.py)."""
+        return sum([tier.policy.faults for tier in self.tiers if isinstance(tier.policy, Guarded)])
 
     def connect_failed(self, backend: Backend, now: float) -> bool:
         """A try could not connect: counts like a failed check. True when that took the backend down."""

@@ -228,6 +228,8 @@ class Exchange(Receiver):
             self.retry_after_s = chosen.retry_after_s
             self._refuse(chosen.kind, now)
             return
+        if self.request.body is not None and not self.connections.pool.policy.reads_body:
+            self.request.body = None  # the key was taken of it; parsed, it may take twenty times its bytes
         if self.connections.probes is not None:
             self.connections.probes.wake(now)
         self._open(chosen, now, False)
@@ -319,7 +321,8 @@ class Exchange(Receiver):
                 self._move(other, now)
                 return
         self.status = head.status
-        if connections.pool.sticky is not None:
+        self.request.body = None  # there is no further choice
+        if connections.pool.sticky is not None and head.status < 500:
             self._remember_backend(head)
         self.client.send_head(head, framing)
 
@@ -476,7 +479,8 @@ class Exchange(Receiver):
         if self.tunnel:
             self._end_tunnel(now)
         else:
-            self._fail_for_good(errors.TOTAL_TIMEOUT, now)
+            # While the choice waits for the request's body it is the client who is late.
+            self._fail_for_good(errors.REQUEST_TIMEOUT if self.awaits_body else errors.TOTAL_TIMEOUT, now)
 
     def _touch_tunnel(self, now: float) -> None:
         assert self.connections is not None

@@ -23,6 +23,7 @@ from asyncio import (
 from typing import Final
 
 from steelyard.core.backend import Backend
+from steelyard.core.guard import parts
 from steelyard.core.policies.prequal import UNKNOWN, Prequal
 from steelyard.core.policy import UNKNOWN_S
 from steelyard.core.pool import Pool
@@ -135,7 +136,7 @@ class Probes:
 
 def probes_of(loop: AbstractEventLoop, wheel: Wheel, pool: Pool) -> Probes | None:
     """The probes that a pool's policy needs; None for one that asks nobody."""
-    policies = [tier.policy for tier in pool.tiers if isinstance(tier.policy, Prequal)]
+    policies = [one for tier in pool.tiers for one in parts(tier.policy) if isinstance(one, Prequal)]
     return Probes(loop, wheel, pool, policies) if policies else None
 
 

@@ -19,6 +19,7 @@ cdef class Engine:
     cdef readonly object scenario
     cdef readonly list pools
     cdef list probers
+    cdef bint probes_travel
     cdef bint probing
     cdef bint keyed
     cdef Py_ssize_t base

@@ -16,7 +16,8 @@ from math import inf
 from typing import Any, Final
 
 from steelyard.core.backend import Backend
-from steelyard.core.guard import Outside
+from steelyard.core.guard import Outside, parts
+from steelyard.core.policies.prequal import UNKNOWN
 from steelyard.core.policy import UNKNOWN_S, Policy
 from steelyard.core.pool import Pool
 from steelyard.core.retry import may_retry
@@ -59,6 +60,7 @@ class Engine:
         self.scenario = scenario
         self.pools = make_pools(scenario, policy, outside)
         self.probers = [_prober(pool.policy) for pool in self.pools]
+        self.probes_travel = policy.probe.path is not None
         self.probing = self.probers != [None] * len(self.probers)
         self.keyed = self.pools[0].key is not None
         self.base = self.pools[0].backends[0].row
@@ -328,10 +330,13 @@ class Engine:
         self.agenda.note(self.now + self.scenario.checks * spread, CHECKED + KINDS * index)
 
     def ask(self, worker: int) -> None:
-        """Send the probes that a policy wants."""
+        """Send the probes that a policy wants; without a path it is answered at once, as by proxy/probes.py."""
         prober = self.probers[worker]
         if prober is not None:
             for backend in prober.targets():
+                if not self.probes_travel:
+                    prober.heard(backend, UNKNOWN, UNKNOWN_S, self.now * self.service_s)
+                    continue
                 who = backend.row - self.base + self.size * worker
                 self.agenda.note(self.now + self.probe_delay, PROBED + KINDS * who)
 
@@ -346,5 +351,4 @@ class Engine:
 
 def _prober(policy: Policy) -> Any:
     """What hears of probes: the policy, or the one that is watched (core/guard.py); None for one that asks for none."""
-    inner = getattr(policy, "inner", policy)
-    return inner if hasattr(inner, "targets") and hasattr(inner, "heard") else None
+    return next((one for one in parts(policy) if hasattr(one, "targets") and hasattr(one, "heard")), None)

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 
 from steelyard.errors import SteelyardError
 
+LONGEST_S: Final = 86_400.0  # a request of more than a day is a mistake of the log's
 MAX_BAD: Final = 0.01
 NAMED: Final = 5  # bad lines that an error or a warning quotes
 
@@ -142,7 +143,7 @@ def _json(raw: str) -> Line:
     """A line of our own log. Raises ValueError."""
     try:
         record = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
     try:
         time = datetime.fromisoformat(record["time"]).timestamp()
@@ -154,6 +155,8 @@ def _json(raw: str) -> Line:
         raise ValueError("a time that is none") from None
     if not (isfinite(took_s) and took_s >= 0.0):
         raise ValueError("a duration below 0")
+    if took_s > LONGEST_S:
+        raise ValueError("a duration of more than a day")
     return Line(time, took_s, False, *map(intern, texts))
 
 
@@ -170,6 +173,8 @@ def _combined(raw: str) -> Line:
     method, _, rest = found["request"].partition(" ")
     target = rest.rpartition(" ")[0] or rest
     took_s = None if found["took"] is None else float(found["took"])
+    if took_s is not None and took_s > LONGEST_S:
+        raise ValueError("a duration of more than a day")
     return Line(time, took_s, True, *map(intern, (found["client"], "-", method or "-", target or "-")))
 
 

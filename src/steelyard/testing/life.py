@@ -34,6 +34,15 @@ class Life(Subject):
         kept = sum(reference() is not None for reference in over)
         assert kept == 0, f"{kept} of {len(over)} requests that are over are still remembered"
 
+    def test_a_request_that_is_tried_elsewhere_is_at_two_backends_for_a_moment(self) -> None:
+        """It begins at the second one before it ends at the first, and what is kept of it must outlive that."""
+        scene = self.scene([1, 1, 1])
+        over = [self._tried_twice(scene) for _ in range(30)]
+        assert [backend.in_flight for backend in scene.backends] == [0, 0, 0], "tries are over and still counted"
+        gc.collect()
+        kept = sum(reference() is not None for reference in over)
+        assert kept == 0, f"{kept} of {len(over)} requests that were tried twice are still remembered"
+
     @promised("spreads")
     def test_after_a_storm_it_spreads_as_before(self) -> None:
         """Many at once, some failed, one backend failed for good: when that is over and long ago, it is no more."""
@@ -69,6 +78,13 @@ class Life(Subject):
         held = scene.must()
         scene.end(held, failed=failed)
         return weakref.ref(held.request)
+
+    def _tried_twice(self, scene: Scene) -> weakref.ref[Pick]:
+        first = scene.must()
+        second = scene.again(first)
+        scene.end(first, failed=True, latency_s=UNKNOWN_S)
+        scene.end(second)
+        return weakref.ref(first.request)
 
     def _storm(self, scene: Scene) -> int:
         """Begins and ends in any order, by all workers; how many there were."""

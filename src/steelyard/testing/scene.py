@@ -124,6 +124,13 @@ class Scene:
         assert held is not None, "nobody was picked, though there are backends that may be"
         return held
 
+    def again(self, held: Held) -> Held:
+        """The same request at another backend, while it is still at the first."""
+        held.request.tried = [held.backend]
+        found = self.pools[held.worker].acquire(held.request)
+        assert isinstance(found, Backend), "nobody was picked for another try, though there are backends that may be"
+        return Held(held.request, found, self.indexes[found], held.worker)
+
     def end(self, held: Held, *, failed: bool = False, latency_s: float | None = None) -> None:
         """End a request, well or ill; latency_s: None draws one."""
         if latency_s is None:

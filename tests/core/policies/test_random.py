@@ -192,9 +192,31 @@ def test_the_dead_are_not_drawn_by_power_of_two_either() -> None:
 def test_requests_of_years_are_compared_by_weight() -> None:
     """10^13 requests times a share of 10^6 do not fit into 63 bits: 3 x 10^13 of weight 1000 are the fewer."""
     policy, backends = a_policy("power_of_two", [1000, 100])
+    served(policy, Pick(seeded(11)), 1)  # from here on they are counted
     for backend, requests in zip(backends, (3 * 10**13, 10**13), strict=True):
         policy.table.add_mine(backend.row, REQUESTS, requests)
     assert ["0"] * 20 == served(policy, Pick(seeded(11)), 20)
+
+
+def test_one_that_was_away_has_nothing_to_catch_up_on() -> None:
+    """Two idle ones, of which one missed a thousand requests: back again, it gets every other one."""
+    policy, backends = a_policy("power_of_two", [1, 1])
+    pick = Pick(seeded(12))
+
+    def ask(times: int) -> Counter[str]:
+        got = Counter[str]()
+        for _ in range(times):
+            backend = policy.pick(pick)
+            assert backend is not None
+            backend.begin()
+            backend.finish(False)
+            got[backend.host] += 1
+        return got
+
+    backends[0].set_healthy(False)
+    assert Counter({"1": 1000}) == ask(1000)
+    backends[0].set_healthy(True)
+    assert Counter({"0": 50, "1": 50}) == ask(100)
 
 
 BALLS = 10_000

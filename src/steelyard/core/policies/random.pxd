@@ -20,6 +20,7 @@ cdef class PowerOfTwo(Policy):
     cdef Watch watch
     cdef Py_ssize_t choices
     cdef list cards
+    cdef dict before
     cdef Py_ssize_t draws
 
     cpdef rebuild(self, backends)
@@ -27,7 +28,7 @@ cdef class PowerOfTwo(Policy):
     cpdef Backend pick(self, Pick request)
     @cython.locals(
         backend=Backend, best=Backend, at=Py_ssize_t, drawn=Py_ssize_t, count=Py_ssize_t, found=Py_ssize_t,
-        weight=int64_t, load=int64_t, requests=double, difference=int64_t,
-        best_weight=int64_t, best_load=int64_t, best_requests=double,
+        weight=int64_t, load=int64_t, difference=int64_t, best_weight=int64_t, best_load=int64_t,
     )
     cdef Backend draw(self, Pick request, list cards, Py_ssize_t draws)
+    cdef double had(self, Backend backend) except? -1.0

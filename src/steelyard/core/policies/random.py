@@ -55,7 +55,8 @@ class Random(Policy):
 class PowerOfTwo(Policy):
     """`power_of_two`: of `choices` distinct draws the one with the fewest requests in flight per weight.
 
-    Ties (an idle pool is full of them) go to the one that has had fewer requests per weight.
+    Ties (an idle pool is full of them) go to the one that has had fewer requests per weight since anything changed
+    about who takes requests: one that was away has nothing to catch up on.
     """
 
     def __init__(self, spec: PolicySpec, table: Table, row: int) -> None:
@@ -63,6 +64,7 @@ class PowerOfTwo(Policy):
         self.watch = Watch(table, row)
         self.choices = spec.choices
         self.cards: list[Backend] = []
+        self.before: dict[Backend, int] = {}  # requests that each had had when that list was made
         self.draws = 0
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
@@ -75,6 +77,7 @@ class PowerOfTwo(Policy):
         """The least loaded of the drawn ones."""
         if self.watch.stale(request.panic):
             self.cards = [backend for backend in self.backends if backend.takes_requests(request.panic)]
+            self.before = {backend: backend.count_requests() for backend in self.cards}
         best = self.draw(request, self.cards, self.draws)
         if best is not None:
             return best
@@ -91,7 +94,6 @@ class PowerOfTwo(Policy):
         found = 0
         best: Backend | None = None
         best_load = best_weight = 0
-        best_requests = 0.0
         for drawn in range(min(draws, count)):
             at = drawn + request.below(count - drawn)
             backend = cards[at]
@@ -101,14 +103,21 @@ class PowerOfTwo(Policy):
                 continue
             load = backend.count_in_flight()
             weight = backend.share()
-            requests = float(backend.count_requests())  # times a weight, years of them do not fit into 63 bits
             difference = load * best_weight - best_load * weight
-            if best is None or difference < 0 or (difference == 0 and requests * best_weight < best_requests * weight):
-                best, best_load, best_weight, best_requests = backend, load, weight, requests
+            if (
+                best is None
+                or difference < 0
+                or (difference == 0 and self.had(backend) * best_weight < self.had(best) * weight)
+            ):
+                best, best_load, best_weight = backend, load, weight
             found += 1
             if found == self.choices:
                 return best
         return best if draws >= count else None
+
+    def had(self, backend: Backend) -> float:
+        """Its requests since then; times a weight, years of them do not fit into 63 bits."""
+        return float(backend.count_requests() - self.before.get(backend, 0))
 
 
 register("random", Random, "each backend with the chance of its weight", ours=True)
