@@ -53,6 +53,18 @@ def test_its_output_is_a_configuration_and_nothing_else(options: list[str], file
     assert (kept.read_bytes(), b"") == (again.stdout, again.stderr)
 
 
+@pytest.mark.real
+def test_what_a_policy_prints_or_closes_does_not_spoil_it(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import sys\nprint('HELLO')\nsys.stdout.close()\ndef pick(request, backends): pass\n", encoding="utf-8"
+    )
+    file.write_text(GOOD.replace("[a:1]", "[a:1], policy: 'loud:pick'"), encoding="utf-8")
+    command = [sys.executable, "-m", "steelyard", "check", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert "HELLO\n" == done.stderr
+    assert done.stdout.startswith("listeners:\n")
+
+
 def test_the_configuration_in_its_help_can_run() -> None:
     assert 6 == len(CONFIGURATION.splitlines())
     assert ["least_connections"] == [pool.policy.name for pool in config.loads(CONFIGURATION, environ={}).pools]

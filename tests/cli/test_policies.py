@@ -1,6 +1,9 @@
 """`steelyard policies` lists all that a pool's policy can be, a line each; a broken one is named and breaks nothing."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,6 +79,25 @@ def test_a_broken_one_is_named_and_the_others_are_listed(installed: Callable[...
     assert "The last one." in result.stdout
     (entry,) = (entry for entry in json.loads(listed("--json").stdout) if entry["name"] == "bad")
     assert ("cannot be loaded", []) == (entry["error"][:16], entry["options"])
+
+
+@pytest.mark.real
+def test_one_broken_package_takes_nothing_down(own: OwnPolicies) -> None:
+    """In a process of its own, as pydantic reads what packages offer too, when it is imported."""
+    own.write("bad-2.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: bad\nVersion: 2.0\n")
+    own.write("bad-2.0.dist-info/entry_points.txt", "[steelyard.policies]\n=z:ok\nfoo\n")
+    searched = os.pathsep.join([str(own.directory), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "steelyard", "policies"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env={**os.environ, "PYTHONPATH": searched},
+    )
+    assert "" == done.stderr
+    assert "entry_points.txt of bad 2.0 cannot be read (TypeError" in done.stdout
+    assert len(plugins.built_in()) + 2 == len(done.stdout.splitlines())
 
 
 def test_its_help_has_examples() -> None:

@@ -49,6 +49,7 @@ class OwnPolicies:
 def own_policies(directory: Path) -> Iterator[OwnPolicies]:
     """Whatever is registered, imported or searched within it is forgotten after it."""
     register, origins, path, modules = policy._REGISTER, plugins._origins, sys.path, set(sys.modules)
+    posing = set(plugins._posing)
     kept_register, kept_origins, kept_path = dict(register), dict(origins), list(path)
     try:
         yield OwnPolicies(directory)
@@ -57,6 +58,7 @@ def own_policies(directory: Path) -> Iterator[OwnPolicies]:
         register.update(kept_register)
         origins.clear()
         origins.update(kept_origins)
+        plugins._posing.intersection_update(posing)
         path[:] = kept_path
         for name in set(sys.modules) - modules:
             if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(directory)):

@@ -115,3 +115,14 @@ def test_no_prime_is_nearer_than_the_nearest(number: int) -> None:
 def test_any_key_is_read_as_itself_or_a_fault(text: str) -> None:
     with suppress(Fault):
         assert hashed.key(text).lower() == text.lower()
+
+
+@pytest.mark.parametrize(
+    ("expected", "name"),
+    [("__Host-", "__Host-lb"), ("__Secure-", "__Secure-lb"), ("__host-", "__host-lb")],
+)
+def test_a_cookie_that_browsers_take_over_tls_alone_is_refused(expected: str, name: str) -> None:
+    message = f"begins with {expected}, which browsers take over TLS alone, and there is none yet; write lb"
+    assert message == fault(hashed.cookie_name, name)
+    assert "__lb" == hashed.cookie_name("__lb")
+    assert fault(hashed.cookie_name, "__Host-").endswith("write steelyard")

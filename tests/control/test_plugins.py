@@ -147,6 +147,92 @@ def test_a_module_that_cannot_be_imported_is_quoted(own: OwnPolicies, expected: 
     )
 
 
+@pytest.mark.parametrize(
+    ("expected", "source"),
+    [
+        ("GeneratorExit (own_broken.py, line 1)", "raise GeneratorExit\n"),
+        ("B: x (own_broken.py, line 2)", "class B(BaseException): pass\nraise B('x')\n"),
+        (
+            "E, which cannot say what it is (own_broken.py, line 3)",
+            "class E(Exception):\n  def __str__(self): 1 / 0\nraise E\n",
+        ),
+        ("KeyError: 'own_broken'", "import sys\ndel sys.modules[__name__]\n"),
+        (
+            "ValueError: policy 'hash' is registered twice (own_broken.py, line 2)",
+            "from steelyard.core.policy import register\nregister('hash', None, '')\n",
+        ),
+    ],
+)
+def test_nothing_that_a_module_raises_gets_past(own: OwnPolicies, expected: str, source: str) -> None:
+    own.write("own_broken.py", source)
+    assert f"module own_broken cannot be imported: {expected}; mend the module" == said(
+        "own_broken:pick", own.directory
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "source"),
+    [
+        (
+            "does not hand out pick: RuntimeError: no (own_asked.py, line 1)",
+            "def __getattr__(n): raise RuntimeError('no')",
+        ),
+        ("does not hand out pick: SystemExit: 3 (own_asked.py, line 1)", "def __getattr__(n): raise SystemExit(3)"),
+        ("has put a NoneType in its place, without pick", "import sys\nsys.modules[__name__] = None\n"),
+        ("has put an int in its place, without pick", "import sys\nsys.modules[__name__] = 5\n"),
+    ],
+)
+def test_a_module_that_does_not_behave_as_one_is_named(own: OwnPolicies, expected: str, source: str) -> None:
+    own.write("own_asked.py", source)
+    try:
+        assert f"module own_asked {expected}; mend the module" == said("own_asked:pick", own.directory)
+    finally:
+        sys.modules.pop("own_asked", None)
+
+
+def test_a_module_does_not_register_itself(own: OwnPolicies) -> None:
+    """Nor is its name good when it is asked for again."""
+    own.write(
+        "own_posing.py",
+        "from steelyard.core.policy import register\nregister('own_posing:pick', None, '')\n"
+        "def pick(request, backends): pass\n",
+    )
+    for _ in range(2):
+        with pytest.raises(Fault, match="its module has registered it, past the checks"):
+            plugins.find("own_posing:pick", own.directory)
+
+
+def test_nor_does_one_that_fails_afterwards(own: OwnPolicies) -> None:
+    own.write(
+        "own_posing.py", "from steelyard.core.policy import register\nregister('own_posing:pick', None, '')\n1 / 0\n"
+    )
+    with pytest.raises(Fault, match="ZeroDivisionError"):
+        plugins.find("own_posing:pick", own.directory)
+    with pytest.raises(Fault, match="cannot be imported: ValueError: policy 'own_posing:pick' is registered twice"):
+        plugins.find("own_posing:pick", own.directory)
+
+
+def test_a_directory_is_no_module(own: OwnPolicies) -> None:
+    (own.directory / "own_empty").mkdir()
+    directory = own.directory.resolve()
+    assert (
+        f"own_empty is a directory without __init__.py ({directory / 'own_empty'}); "
+        "name a module in it, own_empty.module:pick" == said("own_empty:pick", directory)
+    )
+    own.write("own_full/choosing.py")
+    assert said("own_full:pick", directory).endswith("name a module in it, own_full.choosing:pick")
+    plugins.find("own_full.choosing:pick")
+
+
+def test_prints_of_a_module_are_not_on_standard_output(own: OwnPolicies, capsys: pytest.CaptureFixture[str]) -> None:
+    own.write(
+        "own_loud.py",
+        CHOOSER.replace("def pick", "    print('made')\n    def pick") + "\nprint('imported')\n",
+    )
+    config.load(own.config("'own_loud:Last'"))
+    assert ("", "imported\nmade\n") == capsys.readouterr()
+
+
 def test_a_persons_ctrl_c_is_not_held_up(own: OwnPolicies) -> None:
     own.write("own_interrupted.py", "raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
@@ -179,7 +265,7 @@ AT_ONCE = "does not answer at once; write def pick(request, backends), without a
 @pytest.mark.parametrize(
     ("expected", "made"),
     [
-        ("is a int" + FUNCTION, 3),
+        ("is an int" + FUNCTION, 3),
         ("is a str" + FUNCTION, "pick"),
         ("is a NoneType" + FUNCTION, None),
         ("is a class, but none of steelyard.core.policy.Policy; write class NoPolicy(Policy)", NoPolicy),
@@ -210,6 +296,58 @@ def test_what_is_no_policy_is_refused(expected: str, made: Any) -> None:
 def test_whatever_takes_a_request_and_backends_is_taken(own: OwnPolicies, made: Callable[..., Any]) -> None:
     plugins.adopt("taken", made, "a test")
     assert "taken" in names()
+
+
+class DocRaises:
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        raise RuntimeError("doc")
+
+    def __call__(self, request: Any, backends: Any) -> None: ...
+
+
+def test_one_that_cannot_be_looked_at_is_refused() -> None:
+    assert refused(DocRaises()).startswith("cannot be looked at: RuntimeError: doc (test_plugins.py, line ")
+
+
+@pytest.mark.parametrize(
+    ("expected", "body"),
+    [
+        (
+            "cannot be made: SystemExit: 3 (own_made.py, line 5)",
+            "def __init__(self, *given): __import__('sys').exit(3)",
+        ),
+        ("becomes an int, and no Policy", "def __new__(cls, *given): return 5"),
+        (
+            "cannot say whether it reads bodies: ZeroDivisionError: division by zero (own_made.py, line 5)",
+            "reads_body = property(lambda self: 1 / 0)",
+        ),
+    ],
+)
+def test_a_class_is_tried_as_a_worker_will_use_it(own: OwnPolicies, expected: str, body: str) -> None:
+    own.write(
+        "own_made.py",
+        f"from steelyard.core.policy import Policy\n\n\nclass Own(Policy):\n    {body}\n"
+        "    def pick(self, request): return None\n",
+    )
+    with pytest.raises(ConfigError) as caught:
+        config.load(own.config("'own_made:Own'"))
+    (problem,) = caught.value.problems
+    assert expected == problem.message
+
+
+def test_what_a_policy_says_of_an_option_has_the_name_of_its_variable(own: OwnPolicies) -> None:
+    own.write(
+        "own_telling.py",
+        CHOOSER.replace('self.limit = int(dict(spec.options).get("limit", "1"))', "raise ValueError(spec.options)"),
+    )
+    file = own.config("{name: 'own_telling:Last', options: {key: '${SX}', a: b, c: '${C}'}}")
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {"SX": "hunter2", "C": "key"})
+    (problem,) = caught.value.problems
+    assert "cannot be made: ValueError: (('key', '${SX}'), ('a', 'b'), ('c', 'key')) (own_telling.py, line 11)" == (
+        problem.message
+    )
 
 
 class Installed:
@@ -311,7 +449,7 @@ def test_a_configuration_names_a_module_beside_it(own: OwnPolicies) -> None:
     ("expected", "name"),
     [
         ("module own_wrong ({module}) has no pik (got own_wrong:pik); did you mean pick?", "own_wrong:pik"),
-        ("is a int (got own_wrong:LIMIT); name a function pick(request, backends), or a subclass", "own_wrong:LIMIT"),
+        ("is an int (got own_wrong:LIMIT); name a function pick(request, backends), or a subclass", "own_wrong:LIMIT"),
         ("there is no module own_wron (got own_wron:pick); did you mean own_wrong?", "own_wron:pick"),
     ],
 )
@@ -334,3 +472,28 @@ def test_a_fallback_that_hashes_gets_a_key(own: OwnPolicies) -> None:
             "{name: 'own_keyed:pick', key: path}",
         )
     ]
+
+
+@pytest.fixture
+def broken_package(own: OwnPolicies, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package whose list of what it offers cannot be read, beside one whose can."""
+    own.write("good-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: good\nVersion: 1.0\n")
+    own.write("good-1.0.dist-info/entry_points.txt", "[steelyard.policies]\nlast = own_offered:Last\n")
+    own.write("bad-2.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: bad\nVersion: 2.0\n")
+    own.write("bad-2.0.dist-info/entry_points.txt", "[steelyard.policies]\n=z:ok\nfoo\n")
+    own.write("own_offered.py", CHOOSER)
+    monkeypatch.syspath_prepend(str(own.directory))
+    return "entry_points.txt of bad 2.0 cannot be read (TypeError"
+
+
+def test_one_broken_package_does_not_hide_the_others(broken_package: str, own: OwnPolicies) -> None:
+    found = {offer.name: offer for offer in plugins.offers()}
+    assert "The last one." == found["last"].summary
+    assert ("bad 2.0", True) == (found["?"].origin, str(found["?"].error).startswith(broken_package))
+    assert said("lasst").startswith(f"unknown policy, and {broken_package}")
+
+
+def test_a_package_without_a_name_is_named_by_its_place(broken_package: str, own: OwnPolicies) -> None:
+    (own.directory / "bad-2.0.dist-info" / "METADATA").unlink()
+    (broken,) = (offer for offer in plugins.offers() if offer.name == "?")
+    assert f"a package in {own.directory}" == broken.origin

@@ -1,7 +1,9 @@
 """A problem names the key as it is written in the file, though pydantic has its own idea of where it is."""
 
+from typing import Annotated, Any
+
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from steelyard.control import lines, problems
 from steelyard.control.fault import Fault
@@ -67,3 +69,36 @@ def test_a_fault_can_bring_its_own_value() -> None:
     assert ["a.yaml:1: a: is wrong (got 2); mend it", "a.yaml:1: a: is wrong", "a.yaml:1: a: is wrong (got 1)"] == [
         str(problem) for problem in page.problems
     ]
+
+
+def test_an_error_that_is_no_fault_is_one_line_all_the_same() -> None:
+    """Somebody else's code may be called while a value is read."""
+
+    class Strange(BaseModel):
+        a: Annotated[Any, BeforeValidator(int)] = None
+        b: Annotated[Any, BeforeValidator(lambda value: _assert_not())] = None
+
+    page = lines.read("a: x\nb: y\n", "a.yaml", {})
+    with pytest.raises(ValidationError) as caught:
+        Strange.model_validate(page.data)
+    problems.note(page, caught.value, Pool)
+    a, b = (str(problem) for problem in page.problems)
+    assert a.startswith("a.yaml:1: a: cannot be taken: ValueError: invalid literal for int() with base 10: 'x'")
+    assert "a.yaml:2: b: cannot be taken (got y); Assertion failed, never" == b
+
+
+def _assert_not() -> None:
+    raise AssertionError("never")
+
+
+def test_null_has_no_value() -> None:
+    assert ["a.yaml:2: policy: has no value; write one, or take the key out"] == noted(
+        "backends: [a:1]\npolicy: null\n"
+    )
+
+
+def test_what_nothing_reads_is_shown_as_it_was_written() -> None:
+    """What the environment has put there may be a secret."""
+    assert ["a.yaml:2: polcy: unknown key (got ${X}); did you mean policy?"] == noted(
+        "backends: [a:1]\npolcy: '${X}'\n"
+    )

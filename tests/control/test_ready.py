@@ -29,6 +29,20 @@ def test_policies_of_one_s_own_are_loaded(own: OwnPolicies, monkeypatch: pytest.
     make_ready(a_spec(PolicySpec("ready_own:pick")))
 
 
+def test_one_that_cannot_be_made_again_is_a_problem_and_no_traceback(own: OwnPolicies) -> None:
+    own.write(
+        "ready_twice.py",
+        "from steelyard.core.policy import Policy\nmade = []\nclass Twice(Policy):\n"
+        "    def __init__(self, *given):\n        made.append(1 / (1 - len(made)))\n"
+        "    def pick(self, request): return None\n",
+    )
+    spec = config.load(own.config("'ready_twice:Twice'"))
+    assert [
+        "configuration: pools.app.policy: cannot be made: ZeroDivisionError: division by zero (ready_twice.py, line 5) "
+        "(got ready_twice:Twice); mend it, or the options that it is given"
+    ] == refused(spec)
+
+
 def test_what_cannot_be_had_is_named() -> None:
     assert [
         "configuration: pools.app.policy.name: unknown policy (got rando); did you mean random?",

@@ -4,9 +4,10 @@ import pickle
 
 import pytest
 
-from steelyard.control import sealed
+from steelyard.control import config, effective, sealed
 from steelyard.control.fault import Fault
 from steelyard.control.lines import Filled
+from tests.control.own import OwnPolicies
 from tests.control.said import load, pool, problems
 
 LONG = "0123456789abcdef"
@@ -55,3 +56,20 @@ def test_what_is_read_from_a_variable_is_a_plain_text_elsewhere() -> None:
     """Compiled code takes no subclass of str."""
     made = load(pool('policy: {name: hash, key: "${K}"}'), {"K": "path"}).pools[0].policy
     assert ("path", str) == (made.key, type(made.key))
+
+
+def test_options_are_plain_texts_that_are_shown_as_they_were_written(own: OwnPolicies) -> None:
+    """Also where more than a variable was written, as that loads again to the same."""
+    own.write("sealed_own.py")
+    written = '{a: "${S}", b: "x${S}", c: "${T:-d}", d: "$$", e: plain}'
+    file = own.config(f"{{name: 'sealed_own:pick', options: {written}}}")
+    made = config.load(file, {"S": LONG})
+    options = made.pools[0].policy.options
+    assert (("a", LONG), ("b", f"x{LONG}"), ("c", "d"), ("d", "$"), ("e", "plain")) == options
+    assert {str} == {type(text) for _, text in options}
+    for printed in (effective.effective(made), effective.explained(made)):
+        assert f"      options: {written}" in printed
+        assert LONG not in printed
+        assert made == config.loads(printed, environ={"S": LONG})
+    again = pickle.loads(pickle.dumps(options))
+    assert (options, {"a", "b", "c", "d"}) == (again, set(again.raw))

@@ -22,7 +22,8 @@ CASES = [
         "a:\n  b: {c: ${X}, d: 1}\n",
     ),
     (
-        'a.yaml:1: YAML: a variable inside braces or brackets ends them (got ${X:-y}); put quotes around it: "${X:-y}"',
+        "a.yaml:1: YAML: a variable inside braces or brackets ends them (got ${X:-...}); "
+        'put quotes around it: "${X:-...}"',
         "a: [${X:-y}, b]\n",
     ),
     (

@@ -4,6 +4,7 @@ Exit codes: 0, 1 (a configuration that cannot run, an address that cannot be lis
 Commands import what they need when they run, so that `--version` and `--help` answer at once.
 """
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Annotated
@@ -48,6 +49,8 @@ app.command()(demo.demo)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line (without `argv`, this process's own); always ends in SystemExit."""
+    # pydantic looks for plugins of its own in every installed package, and one broken package would end us.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     app(args=None if argv is None else list(argv), prog_name="steelyard")
 
 

@@ -169,7 +169,7 @@ TableSize = Annotated[
 ]
 Options = Annotated[
     tuple[tuple[str, str], ...],
-    BeforeValidator(hashed.options),
+    PlainValidator(sealed.options),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
 ]
 CookieName = Annotated[str, BeforeValidator(hashed.cookie_name), _text_schema(examples=["steelyard"])]

@@ -18,6 +18,8 @@ LARGEST_TABLE: Final = 5_000_011
 
 _FIELD = re.compile(r"[^.\[\]\s]+(\.[^.\[\]\s]+)*")
 _FIRST = re.compile(r"\[:[1-9][0-9]{0,5}\]")
+# RFC 6265bis, 4.1.3: a browser drops such a cookie when it comes without Secure, in whatever letters.
+_PROMISE = re.compile("__(host|secure)-", re.IGNORECASE)
 _QUERY_NAME = re.compile(r"[^\x00-\x20\x7f&=#]+")
 
 
@@ -50,6 +52,9 @@ def cookie_name(value: Any) -> str:
     text = as_text(value)
     if not is_token(text):
         raise Fault("is not a cookie's name", "use letters, digits, '-' and '_'")
+    if (prefix := _PROMISE.match(text)) is not None:
+        message = f"begins with {prefix[0]}, which browsers take over TLS alone, and there is none yet"
+        raise Fault(message, f"write {text[prefix.end() :] or 'steelyard'}")
     return text
 
 

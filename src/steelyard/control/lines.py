@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 import yaml
 
-from steelyard.control import syntax
+from steelyard.control import syntax, unsaid
 from steelyard.errors import ConfigError, Problem
 
 # The deepest key there is stands seven levels down.
@@ -83,9 +83,9 @@ class Page:
 
 
 def dotted(path: Path) -> str:
-    """`pools.web.backends[0]`."""
+    """`pools.web.backends[0]`, without what may be a secret that was taken for a key."""
     text = ""
-    for part in path:
+    for part in unsaid.sayable(path):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 

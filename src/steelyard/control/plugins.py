@@ -9,18 +9,18 @@ configuration names a policy that is not built in. Every error is a `Fault` that
 """
 
 import importlib
-import inspect
 import pkgutil
 import re
 import sys
-import traceback
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import steelyard.core.policies  # noqa: F401 - registers the built-in ones
+from steelyard.control.eligible import a_type, summary_of, why_not
 from steelyard.control.fault import Fault
+from steelyard.control.foreign import described, watched
 from steelyard.control.nearest import did_you_mean
 from steelyard.core.guard import Function
 from steelyard.core.policy import Policy, create, names, register, registered
@@ -32,10 +32,15 @@ GROUP: Final = "steelyard.policies"
 FOREIGN_OPTIONS: Final = ("key", "fallback", "time_limit_s", "options")
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-# Whatever a module does while it is imported is its own; a person's Ctrl-C is not.
-_FAILURES: Final = (Exception, SystemExit)
+# Shorter ones stand in any sentence by chance.
+_SECRET_LENGTH: Final = 4
+_NOTHING: Final = object()
+_MEND_MODULE: Final = "mend the module"
+_MEND_IT: Final = "mend it, or the options that it is given"
 
 _origins: Final[dict[str, str]] = {}
+# Names that modules have put into the register themselves, past all that is looked at here.
+_posing: Final[set[str]] = set()
 
 
 class Offer(NamedTuple):
@@ -58,14 +63,21 @@ def find(name: str, beside: Path | None = None) -> None:
 
     beside: the directory of the configuration file that names it.
     """
-    if name in names():
+    if name in names() and name not in _posing:
         return
-    if ":" in name:
-        module = _imported(name, beside)
-        adopt(name, _attribute(module, name.partition(":")[2]), str(getattr(module, "__file__", None) or "built in"))
-    else:
-        point = _entry_point(name)
-        adopt(name, _loaded(point), _package(point))
+    try:
+        if ":" in name:
+            module = _imported(name, beside)
+            made, origin = _attribute(module, name), _file(module) or "built in"
+        else:
+            point = _entry_point(name)
+            made, origin = _loaded(point), _package(point)
+    finally:  # also of a module that failed afterwards
+        if name in names():
+            _posing.add(name)
+    if name in _posing:
+        raise Fault("its module has registered it, past the checks", "take register() out: naming it is enough")
+    adopt(name, made, origin)
 
 
 def adopt(name: str, made: Any, origin: str) -> None:
@@ -73,19 +85,14 @@ def adopt(name: str, made: Any, origin: str) -> None:
 
     origin: where it comes from, for people.
     """
-    if isinstance(made, Policy):
-        raise Fault("is an object, and every pool needs one of its own", f"name its class, {type(made).__name__}")
-    if not callable(made):
-        raise Fault(f"is a {type(made).__name__}", "name a function pick(request, backends), or a subclass of Policy")
-    summary = next(iter((getattr(made, "__doc__", None) or "").strip().splitlines()), "")
+    with watched("cannot be looked at", "name a function pick(request, backends), or a subclass of Policy"):
+        fault = why_not(made)
+        summary = "" if fault is not None else summary_of(made)
+    if fault is not None:
+        raise fault
     if isinstance(made, type):
-        if not issubclass(made, Policy):
-            raise Fault("is a class, but none of steelyard.core.policy.Policy", f"write class {made.__name__}(Policy)")
-        if made.pick is Policy.pick:
-            raise Fault("is a Policy that does not say how to pick", "give it a method pick(self, request)")
         register(name, made, summary, FOREIGN_OPTIONS)
     else:
-        _check_function(made)
         register(name, lambda spec, table, row: Function(spec, table, row, made), summary, FOREIGN_OPTIONS)
     _origins[name] = origin
 
@@ -95,15 +102,31 @@ def try_out(spec: PolicySpec) -> None:
     if registered(spec.name).ours:
         return
     try:
-        create(spec, Table(bytearray(Table.size_bytes(1, 1)), 1), 0)
-    except Exception as exc:
-        raise Fault(f"cannot be made: {_raised(exc)}", "mend it, or the options that it is given") from exc
+        with watched("cannot be made", _MEND_IT):
+            made: object = create(spec, Table(bytearray(Table.size_bytes(1, 1)), 1), 0)
+            wrong = None if isinstance(made, Policy) else f"becomes {a_type(made)}, and no Policy"
+    except Fault as fault:
+        raise Fault(_unresolved(fault.message, spec), fault.mend) from fault.__cause__
+    if wrong is not None:
+        raise Fault(wrong, "let its __new__ return one of its own")
+    with watched("cannot say whether it reads bodies", "set reads_body to True or False"):
+        bool(cast("Policy", made).reads_body)
+
+
+def _unresolved(text: str, spec: PolicySpec) -> str:
+    """What a policy says of itself, with the names of variables in place of what they hold: that may be a secret."""
+    raw: dict[str, str] = getattr(spec.options, "raw", {})
+    for name, value in spec.options:
+        if name in raw and len(value) >= _SECRET_LENGTH:
+            text = text.replace(value, raw[name])
+    return text
 
 
 def offers() -> list[Offer]:
     """All policies that can be named here: our own, then what installed packages offer, broken ones too."""
     ours = [Offer(name, registered(name).summary, registered(name).options) for name in built_in()]
-    return ours + [_offer(point) for point in _points()]
+    points, broken = _points()
+    return ours + [_offer(point) for point in points] + broken
 
 
 def _offer(point: EntryPoint) -> Offer:
@@ -116,17 +139,32 @@ def _offer(point: EntryPoint) -> Offer:
     if error is not None:
         return Offer(point.name, "", (), _package(point), error)
     found = registered(point.name)
-    return Offer(point.name, found.summary, found.options, _origins[point.name])
+    return Offer(point.name, found.summary, found.options, _origins.get(point.name, _package(point)))
 
 
-def _points() -> list[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point)))
+def _points() -> tuple[list[EntryPoint], list[Offer]]:
+    """What installed packages offer, and an Offer with its error for each package of which that cannot be read."""
+    points: list[EntryPoint] = []
+    broken: list[Offer] = []
+    try:
+        points += entry_points(group=GROUP)
+    except Exception:  # one package's file is broken, and all are read at once: look for it
+        for package in distributions():
+            try:
+                points += package.entry_points.select(group=GROUP)
+            except Exception as exc:
+                named = _named(package)
+                error = f"entry_points.txt of {named} cannot be read ({described(exc)}); install it anew"
+                broken.append(Offer("?", "", (), named, error))
+    return sorted(points, key=lambda point: (point.name, _package(point))), broken
 
 
 def _entry_point(name: str) -> EntryPoint:
-    points = _points()
+    points, broken = _points()
     found = [point for point in points if point.name == name]
     if not found:
+        if broken:
+            raise Fault(f"unknown policy, and {broken[0].error}")
         raise Fault("unknown policy", did_you_mean(name, [*built_in(), *(point.name for point in points)]))
     if len(found) > 1:
         packages = " and ".join(_package(point) for point in found)
@@ -135,19 +173,26 @@ def _entry_point(name: str) -> EntryPoint:
 
 
 def _loaded(point: EntryPoint) -> Any:
-    try:
+    with watched(f"cannot be loaded from {_package(point)}", f"mend {point.value}, or take the policy out"):
         return point.load()
-    except _FAILURES as exc:
-        message = f"cannot be loaded from {_package(point)}: {_raised(exc)}"
-        raise Fault(message, f"mend {point.value}, or take the policy out") from exc
 
 
 def _package(point: EntryPoint) -> str:
-    return point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return point.value if point.dist is None else _named(point.dist)
 
 
-def _imported(name: str, beside: Path | None) -> ModuleType:
-    """The module of `module:name`."""
+def _named(package: Distribution) -> str:
+    """Name and version; where its METADATA is broken or gone, the place it is installed in."""
+    try:
+        if package.name and package.version:
+            return f"{package.name} {package.version}"
+    except Exception:  # each Python has its own way to fail here
+        pass
+    return f"a package in {package.locate_file('')}"
+
+
+def _imported(name: str, beside: Path | None) -> Any:
+    """The module of `module:name`, or whatever it has put in its place."""
     module, _, attribute = name.partition(":")
     if not _MODULE.fullmatch(module) or not attribute.isidentifier():
         raise Fault("is no policy of one's own", "write module:name, such as mymodule:pick")
@@ -155,54 +200,46 @@ def _imported(name: str, beside: Path | None) -> ModuleType:
     # At the end, and for good: a module may import its neighbours when it is asked for the first time.
     sys.path += [place for place in dict.fromkeys(places) if place not in sys.path]
     importlib.invalidate_caches()
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as exc:
-        if exc.name is None or not f"{module}.".startswith(f"{exc.name}."):
-            raise _not_imported(module, exc) from exc
-        raise Fault(f"there is no module {exc.name}", _nearest_module(exc.name, places)) from exc
-    except _FAILURES as exc:
-        raise _not_imported(module, exc) from exc
-
-
-def _not_imported(module: str, exc: BaseException) -> Fault:
-    return Fault(f"module {module} cannot be imported: {_raised(exc)}", "mend the module")
+    missing = None
+    with watched(f"module {module} cannot be imported", _MEND_MODULE):
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as exc:
+            missing = exc.name
+            if missing is None or not f"{module}.".startswith(f"{missing}.") or missing in sys.modules:
+                raise
+    raise Fault(f"there is no module {missing}", _nearest_module(missing, places))
 
 
 def _nearest_module(name: str, places: list[str]) -> str:
     """The nearest name among the modules where it was looked for, besides what is installed."""
     package, _, last = name.rpartition(".")
-    searched = list(getattr(sys.modules[package], "__path__", ())) if package else places
+    searched = list(getattr(sys.modules.get(package), "__path__", ())) if package else places
     found = did_you_mean(last, sorted(module.name for module in pkgutil.iter_modules(searched)))
     looked = f"looked in {' and '.join(dict.fromkeys(searched))}" if searched else f"{package} is no package"
     return looked if found is None else f"{found} {looked}" if found.endswith("?") else f"{looked} ({found})"
 
 
-def _attribute(module: ModuleType, name: str) -> Any:
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        own = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
-        where = module.__name__ if module.__spec__ is None else module.__spec__.origin
-        raise Fault(f"module {module.__name__} ({where}) has no {name}", did_you_mean(name, sorted(own))) from None
+def _attribute(module: Any, name: str) -> Any:
+    """What `module:name` names in the module."""
+    path, _, attribute = name.partition(":")
+    with watched(f"module {path} does not hand out {attribute}", _MEND_MODULE):
+        found = getattr(module, attribute, _NOTHING)
+    if found is not _NOTHING:
+        return found
+    if not isinstance(module, ModuleType):
+        raise Fault(f"module {path} has put {a_type(module)} in its place, without {attribute}", _MEND_MODULE)
+    own = sorted(word for word, value in vars(module).items() if callable(value) and not word.startswith("_"))
+    if _file(module) is None and "__path__" in vars(module):
+        directories = [str(place) for place in vars(module)["__path__"]]
+        inside = [found.name for found in pkgutil.iter_modules(directories)]
+        message = f"{path} is a directory without __init__.py ({' and '.join(directories)})"
+        mend = f"name a module in it, {path}.{inside[0] if inside else 'module'}:{attribute}"
+        raise Fault(message, mend)
+    raise Fault(f"module {path} ({_file(module) or 'built in'}) has no {attribute}", did_you_mean(attribute, own))
 
 
-def _check_function(made: Any) -> None:
-    if inspect.iscoroutinefunction(made) or inspect.isgeneratorfunction(made):
-        raise Fault("does not answer at once", "write def pick(request, backends), without async and yield")
-    try:
-        signature = inspect.signature(made)
-    except (TypeError, ValueError):  # some functions in C do not say what they take
-        return
-    try:
-        signature.bind(None, [])
-    except TypeError as exc:
-        raise Fault(f"cannot be called with a request and its backends: {exc}", "write (request, backends)") from exc
-
-
-def _raised(exc: BaseException) -> str:
-    """An exception on one line, with the place in the user's file that it came from."""
-    text = " ".join(f"{type(exc).__name__}: {exc}".removesuffix(": ").split())
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    ours = frame.filename in (__file__, importlib.__file__) or frame.filename.startswith("<")
-    return text if ours else f"{text} ({Path(frame.filename).name}, line {frame.lineno})"
+def _file(module: Any) -> str | None:
+    """Where a module was read from; a module's own `__getattr__` is not asked."""
+    file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+    return file if isinstance(file, str) else None

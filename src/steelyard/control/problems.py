@@ -10,11 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from steelyard.control import unsaid
 from steelyard.control.fault import Fault, Faults
+from steelyard.control.foreign import described
 from steelyard.control.lines import Page, Path
 from steelyard.control.nearest import did_you_mean
 from steelyard.control.shapes import Shape, shape_at
 
+_UNKNOWN = "unknown key"
+_NO_VALUE = ("has no value", "write one, or take the key out")
 _MAPPING = ("must be a mapping", "write its keys below it, indented")
 _LIST = ("must be a list", "write [one, two], or one a line after '- '")
 _WRONG_SHAPE = {"model_type": _MAPPING, "dict_type": _MAPPING, "tuple_type": _LIST}
@@ -32,7 +36,13 @@ def note(page: Page, error: ValidationError, shape: type[Shape]) -> None:
 
 def note_fault(page: Page, fault: Fault, path: Path, named: Path | None = None) -> None:
     """Add a fault of the value at path to the page; named: the key to name, when it is not there."""
-    shown = _value(page, path) if fault.value is None else fault.value
+    place = page.places.get(path)
+    if unsaid.is_unsaid(path):
+        shown = None
+    elif place is not None and place.raw is not None and ("options" in path or fault.message == _UNKNOWN):
+        shown = place.raw  # nothing of ours reads it, so it may be a secret
+    else:
+        shown = _value(page, path) if fault.value is None else fault.value
     page.add(path if named is None else named, fault.message, shown or None, fault.mend)
 
 
@@ -40,15 +50,25 @@ def _faults(found: Any, shape: type[Shape]) -> Iterator[tuple[Path, Fault]]:
     """(location, fault) pairs of one of pydantic's errors."""
     loc: Path = found["loc"]
     if found["type"] == "extra_forbidden":
-        yield loc, Fault("unknown key", did_you_mean(str(loc[-1]), shape_at(shape, loc[:-1]).keys()))
+        yield loc, Fault(_UNKNOWN, did_you_mean(str(loc[-1]), shape_at(shape, loc[:-1]).keys()))
     elif found["type"] == "missing":
         yield loc, Fault("is missing", f"write {loc[-1]}: {shape_at(shape, loc[:-1]).example(str(loc[-1]))}", value="")
     elif found["type"] == "value_error":
-        error = found["ctx"]["error"]
-        for fault in error.faults if isinstance(error, Faults) else [error]:
+        for fault in _own(found["ctx"]["error"]):
             yield loc + fault.at, fault
-    else:
+    elif found["input"] is None:
+        yield loc, Fault(*_NO_VALUE)
+    elif found["type"] in _WRONG_SHAPE:
         yield loc, Fault(*_WRONG_SHAPE[found["type"]])
+    else:
+        yield loc, Fault("cannot be taken", found["msg"])
+
+
+def _own(error: ValueError) -> list[Fault]:
+    """The faults that an error brings; any other ValueError is one that somebody else's code has let through."""
+    if isinstance(error, Faults):
+        return error.faults
+    return [error] if isinstance(error, Fault) else [Fault(f"cannot be taken: {described(error)}")]
 
 
 def _written(data: Any, loc: Path) -> Path:

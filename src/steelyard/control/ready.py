@@ -13,14 +13,21 @@ _WHERE = "configuration"
 
 
 def make_ready(spec: Spec) -> None:
-    """Load what the pools' policies need. Raises ConfigError with all that is missing."""
-    problems = []
+    """Load what the pools' policies need, and make each once. Raises ConfigError with all that is missing."""
+    problems: list[Problem] = []
     for pool in spec.pools:
+        found = len(problems)
         for name, key in ((pool.policy.name, "name"), (pool.policy.fallback, "fallback")):
             try:
                 plugins.find(name)
             except Fault as fault:
                 problems.append(Problem(_WHERE, f"pools.{pool.name}.policy.{key}", fault.message, name, fault.mend))
+        if len(problems) == found:
+            try:
+                plugins.try_out(pool.policy)
+            except Fault as fault:
+                where = f"pools.{pool.name}.policy"
+                problems.append(Problem(_WHERE, where, fault.message, pool.policy.name, fault.mend))
         if pool.sticky is not None and pool.sticky.secret == sealed.HIDDEN:
             key = f"pools.{pool.name}.sticky.secret"
             problems.append(Problem(_WHERE, key, "is only what is shown in place of one", sealed.HIDDEN, sealed.MEND))

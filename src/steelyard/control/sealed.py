@@ -6,8 +6,10 @@ as it stands and refused only when something would run with it (ready.py).
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Self
 
+from steelyard.control import hashed
 from steelyard.control.fault import Fault
 from steelyard.control.lines import Filled
 from steelyard.control.readers import as_text
@@ -25,6 +27,26 @@ def secret(value: Any) -> str:
     if text != HIDDEN and len(text.strip()) < SHORTEST:
         raise Fault(f"is shorter than {SHORTEST} characters", MEND, value="")
     return value if isinstance(value, Filled) else text
+
+
+class Texts(tuple[tuple[str, str], ...]):
+    """What a policy of one's own is given, plain pairs of texts. raw: name -> as it was written, where that differs."""
+
+    raw: dict[str, str]
+
+    def __new__(cls, pairs: Iterable[tuple[str, str]], raw: Iterable[tuple[str, str]] = ()) -> Self:
+        made = super().__new__(cls, pairs)
+        made.raw = dict(raw)
+        return made
+
+    def __getnewargs__(self) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        return tuple(self), tuple(self.raw.items())
+
+
+def options(value: Any) -> Texts:
+    """A policy's options, which still know what of them came from the environment."""
+    pairs = hashed.options(value)
+    return Texts(pairs, [(name, text.raw) for name, text in value.items() if isinstance(text, Filled)])
 
 
 def shown(text: str) -> str:

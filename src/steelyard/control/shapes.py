@@ -60,7 +60,7 @@ class Shape(BaseModel):
 def _as_spec(value: Any) -> Any:
     if isinstance(value, Shape):
         return value.spec()
-    if isinstance(value, tuple):
+    if type(value) is tuple:  # a subclass knows more than its items
         return tuple(_as_spec(item) for item in value)
     return value
 

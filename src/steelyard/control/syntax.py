@@ -53,8 +53,9 @@ def problem(exc: yaml.YAMLError, text: str, name: str) -> Problem:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "an address in brackets reads as a list", bare[1], mend)
         if (bare := _BARE_VARIABLE.search(lines[number])) is not None:
-            mend = f'put quotes around it: "{bare[1]}"'
-            return Problem(where, "YAML", "a variable inside braces or brackets ends them", bare[1], mend)
+            shown = re.sub(r":-.*", ":-...}", bare[1])  # a default may be a secret
+            mend = f'put quotes around it: "{shown}"'
+            return Problem(where, "YAML", "a variable inside braces or brackets ends them", shown, mend)
         if (bare := _BARE_BODY.search(lines[number])) is not None:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "brackets inside braces or brackets read as a list", bare[1], mend)

@@ -12,6 +12,7 @@ from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
 from steelyard.control import rules, units
+from steelyard.control.lines import Filled
 
 _SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
 # Plain in block and flow style alike; everything else is quoted.
@@ -26,7 +27,10 @@ def plain(name: str, value: Any) -> Any:
         return rules.DEFAULT_KEY if name == "key" else "off"
     if name == "expect":
         return [_statuses(low, high) for low, high in value]
-    if name in ("headers", "options"):
+    if name == "options":
+        raw = getattr(value, "raw", {})
+        return {key: Filled(text, raw[key]) if key in raw else text for key, text in value}
+    if name == "headers":
         return dict(value)
     if isinstance(value, tuple):
         return list(value)
@@ -43,6 +47,8 @@ def flow(value: Any) -> str:
         return "{" + ", ".join(f"{_word(key)}: {flow(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(flow(part) for part in value) + "]"
+    if isinstance(value, Filled):
+        return _word(value.raw)
     if isinstance(value, str):
         return value if value == "off" else scalar(value)
     return json.dumps(value)
