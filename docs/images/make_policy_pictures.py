@@ -63,7 +63,9 @@ def crossing(policy: str, requests: int) -> list[float]:
 
 def tail(policy: str, load: float, requests: int) -> float:
     scenario = Scenario(tuple(Server(speed=speed) for speed in SPEEDS), requests, load, seed=3)
-    return simulate(scenario, PolicySpec(policy)).p999
+    found = simulate(scenario, PolicySpec(policy)).p999
+    assert found is not None, "nobody was served"
+    return found
 
 
 def draw_crossing(path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from steelyard.cli import simulate, simulate_show
 from steelyard.cli.main import app
 from steelyard.core.spec import PolicySpec
 from steelyard.observe.accesslog import Record, line
+from steelyard.simulate import run as run_module
 from steelyard.simulate.run import simulate as run
+from steelyard.simulate.scenario import Trouble
+from tests.control.own import own_policies
 from tests.simulate.worlds import a_scenario
 
 
@@ -122,6 +127,20 @@ def test_tables_for_people() -> None:
         (["--service-time", "0s"], "--service-time 0s: is no time at all; write 100ms"),
         (["-p", ":x"], "':x' is not NAME[:option=value,...]; write power_of_two:choices=3"),
         (["--backends", "0"], "--backends"),
+        (["--backends", "1000001"], "1000000"),
+        (["--backends", "100000", "--workers", "100"], "is too many for 100 workers; write 40000 or less"),
+        (["--keys", "16000001"], "16000000"),
+        (["--keys", "1000001", "--zipf", "1"], "--keys 1000001: is too many with --zipf; write 1000000 or less"),
+        (["--zipf", "nan"], "--zipf"),
+        (["--requests", "1" + "0" * 30], "1000000000000"),
+        (["--tries", "1" + "0" * 30], "1000"),
+        (["--load", "1e-320"], "--load 1e-320: is not above 0 (or beyond all reason); write 0.9"),
+        (["--load", "inf"], "--load inf: is not above 0 (or beyond all reason); write 0.9"),
+        (["--slow", "999999999999999x"], "is beyond all reason; write a number from 0.000001x to 1000000x"),
+        (["--checks", "0.0000000001"], "is beyond all reason; write a number from 0.000001 to 1000000"),
+        (["--probe-delay", "nan"], "--probe-delay"),
+        (["--probe-delay", "inf"], "--probe-delay inf: is beyond all reason; write 0.01"),
+        (["--service-time", "999999999999h"], "is beyond all reason; write 100ms"),
     ],
 )
 def test_wrong_usage_says_what_to_write(arguments: list[str], expected: str) -> None:
@@ -242,7 +261,8 @@ def test_ctrl_c_ends_it_with_130() -> None:
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv[0] = 'steelyard'\n"
     code += "from steelyard.cli import simulate_show as show\n"
     code += "begin = show.Bar.begin\n"
-    code += "show.Bar.begin = lambda bar, policy: (print('begun', flush=True), begin(bar, policy))[1]\n"
+    code += "show.Bar.begin = lambda bar, policy: (said('begun', file=sys.__stdout__), begin(bar, policy))[1]\n"
+    code += "from functools import partial\nsaid = partial(print, flush=True)\n"
     code += f"from steelyard.cli.main import main\nmain({command[3:]!r})"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -252,6 +272,138 @@ def test_ctrl_c_ends_it_with_130() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (130, "", "stopped: 0 of 1 policies were simulated\n") == (process.returncode, out, err)
+
+
+@pytest.mark.parametrize("policy", ["random", "hash"])
+def test_a_key_is_checked_whether_it_is_read_or_not(policy: str) -> None:
+    result = invoke("-p", policy, "--key", "nonsense:::")
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("command line: --key nonsense:::: ")
+    assert 1 == result.stderr.count("\n")
+
+
+def test_who_served_nobody_has_no_times_and_is_not_the_best() -> None:
+    arguments = ("-p", "random", "-p", "hash:key=client_ip", "-b", 2, "-n", 200, "--keys", 1, "--checks", "off")
+    gone = ("--down", "1", "--tries", 1)
+    rows = runs(*arguments, *gone)
+    with_none = next((row for row in rows if row["mean"] is None), None)
+    if with_none is None:  # the only key's backend is the other one
+        gone = ("--down", "2", "--tries", 1)
+        rows = runs(*arguments, *gone)
+        with_none = next(row for row in rows if row["mean"] is None)
+    assert {None} == {with_none[name] for name in ("mean", "p50", "p90", "p99", "p999", "max")}
+    assert "-" in said_of(invoke(*arguments, *gone), "hash:key=client_ip")
+
+
+def said_of(result: Result, policy: str) -> list[str]:
+    """The cells of a policy's row in the first table."""
+    row = next(line for line in result.stdout.splitlines() if policy in line)
+    return row.replace("│", " ").split()
+
+
+NAUGHTY = """
+import sys
+from steelyard.core.policy import Policy
+
+print("imported")
+
+def loud(request, backends):
+    print("picking")
+    return backends[0]
+
+class Broken(BaseException):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+class Picks(Policy):
+    def pick(self, request):
+        return self.backends[0]
+
+class Unmade(Picks):
+    def __init__(self, *args):
+        sys.exit("enough")
+
+class Mute(Picks):
+    def __init__(self, *args):
+        raise Broken
+
+class Prober(Picks):
+    def targets(self):
+        raise ValueError("on two\\nlines")
+    def heard(self, *args):
+        pass
+"""
+
+
+@pytest.fixture
+def naughty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "naughty.py").write_text(NAUGHTY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with own_policies(tmp_path):
+        yield
+
+
+@pytest.mark.usefixtures("naughty")
+def test_what_a_policy_prints_is_not_in_the_report() -> None:
+    result = invoke("--json", "-p", "naughty:loud", "-n", 10)
+    assert 0 == result.exit_code
+    assert "naughty:loud" == json.loads(result.stdout)["runs"][0]["policy"]
+    assert result.stderr.startswith("imported\npicking\n")
+
+
+@pytest.mark.usefixtures("naughty")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Unmade", "cannot be made: SystemExit: enough (naughty.py, line 21); mend it"),
+        ("Mute", "cannot be made: Broken, which cannot say what it is (naughty.py, line 25); mend it"),
+        ("Prober", "raised ValueError: on two lines; mend the policy"),
+    ],
+)
+def test_whatever_a_policy_raises_is_one_line(name: str, expected: str) -> None:
+    result = invoke("-p", f"naughty:{name}", "-n", 10)
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert result.stderr.splitlines()[-1].startswith(f"command line: --policy naughty:{name}: {expected}")
+
+
+def test_a_fault_of_our_own_is_not_called_the_policys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise LookupError("ours")
+
+    monkeypatch.setattr(run_module, "simulate", fails)
+    assert "ours" == str(invoke("-n", 10).exception)
+
+
+def started(*arguments: str, **more: Any) -> "subprocess.CompletedProcess[str]":
+    """A process of its own, with streams of its own."""
+    command = [sys.executable, "-m", "steelyard", "simulate", "-n", "100", "-p", "random", *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60, **more)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_an_output_that_is_full_is_said_and_ends_with_1(form: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = started(*form, stdout=full)
+    expected = "standard output: cannot be written: No space left on device; send it elsewhere\n"
+    assert (1, expected) == (result.returncode, result.stderr)
+
+
+@pytest.mark.real
+def test_a_poor_encoding_gets_poor_letters(tmp_path: Path) -> None:
+    (tmp_path / "früh.py").write_text("def pick(request, backends):\n    return backends[0]\n")
+    poor = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])}
+    result = started("-p", "früh:pick", stdout=subprocess.PIPE, env=poor)
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "fr\\xfch:pick" in result.stdout
+    assert result.stdout.isascii()
+
+
+@pytest.mark.real
+def test_a_trace_comes_through_a_pipe(tmp_path: Path) -> None:
+    result = started("--trace", "/dev/stdin", "--json", stdout=subprocess.PIPE, input=a_log(50))
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "trace" == json.loads(result.stdout)["arrivals"]
 
 
 class Terminal(list[str]):
@@ -296,6 +448,14 @@ def test_the_best_time_of_each_column_is_marked_only_among_several() -> None:
     many, one = simulate_show._figures(outcomes), simulate_show._figures(outcomes[:1])
     assert ["", "bold green"] == [str(cell.style) for cell in many.columns[1].cells]  # type: ignore[union-attr]
     assert [""] == [str(cell.style) for cell in one.columns[1].cells]  # type: ignore[union-attr]
+
+
+def test_the_best_is_one_that_served_somebody() -> None:
+    gone = a_scenario(requests=50, troubles=(Trouble("down", 0.0, (0, 1, 2, 3)),), checks=0.0)
+    outcomes = [run(scenario, PolicySpec("random")) for scenario in (gone, a_scenario())]
+    cells = list(simulate_show._figures(outcomes).columns[1].cells)
+    assert ["-", f"{outcomes[1].mean:.3f}"] == [str(cell) for cell in cells]
+    assert ["", "bold green"] == [str(cell.style) for cell in cells]  # type: ignore[union-attr]
 
 
 def test_the_options_in_its_help_are_ones_that_it_has() -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from steelyard.core import policy as policies
 from steelyard.core.backend import Backend
 from steelyard.core.guard import Function
-from steelyard.core.policy import Pick, Policy
-from steelyard.core.spec import PolicySpec
+from steelyard.core.policies.prequal import UNKNOWN
+from steelyard.core.policy import UNKNOWN_S, Pick, Policy
+from steelyard.core.spec import PolicySpec, ProbeSpec
 from steelyard.core.table import IN_FLIGHT, Table
 from steelyard.simulate.engine import Engine
 from steelyard.simulate.scenario import Server, Service, Trouble
@@ -64,7 +65,7 @@ def test_every_request_ends_once_and_nothing_stays_in_flight(
 
 def test_in_pieces_or_in_one_it_is_the_same_run() -> None:
     whole = an_engine("power_of_two", troubles=STORM)
-    assert not whole.run(5000)
+    assert not whole.run(50_000)
     pieces = an_engine("power_of_two", troubles=STORM)
     while pieces.run(7):
         pass
@@ -325,6 +326,15 @@ class Mute(Policy):
         raise LookupError("I cannot")
 
 
+ASKING = PolicySpec("curious", probe=ProbeSpec(path="/p"))
+
+
+def answers(engine: Engine) -> list[tuple[str, int, float, float]]:
+    """What the curious policy has heard."""
+    heard: list[tuple[str, int, float, float]] = engine.pools[0].policy.inner.answers  # type: ignore[attr-defined]
+    return heard
+
+
 def last(request: Pick, backends: Sequence[Backend]) -> Backend:
     return backends[-1]
 
@@ -341,10 +351,10 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("foreign")
 def test_a_policy_that_probes_hears_what_is_true_a_little_later() -> None:
     """Also when it is watched: one first backend serves all at 2 x its rate, so that its queue grows by the rate."""
-    engine = an_engine("curious", backends=2, requests=100, load=1.0, probe_delay=0.25, arrivals="uniform")
+    engine = an_engine(ASKING, backends=2, requests=100, load=1.0, probe_delay=0.25, arrivals="uniform")
     while engine.run(1):
         pass
-    heard: list[tuple[str, int, float, float]] = engine.pools[0].policy.inner.answers  # type: ignore[attr-defined]
+    heard = answers(engine)
     assert Counter({"backend-1": 100, "backend-2": 100}) == Counter(host for host, _, _, _ in heard)
     assert all(0 == in_flight and 0.0 == latency_s for host, in_flight, latency_s, _ in heard if host == "backend-2")
     # The k-th arrival is at k / 2, the answer to its probe 0.25 later, in seconds of 0.1.
@@ -418,9 +428,27 @@ def test_the_table_knows_every_failed_try() -> None:
 
 @pytest.mark.usefixtures("foreign")
 def test_a_backend_that_is_down_answers_no_probe() -> None:
-    engine = ran("curious", backends=2, requests=100, load=1.0, troubles=(Trouble("down", 0.0, (0,)),), checks=0.0)
-    heard: list[tuple[str, int, float, float]] = engine.pools[0].policy.inner.answers  # type: ignore[attr-defined]
-    assert {"backend-2"} == {host for host, _, _, _ in heard}
+    engine = ran(ASKING, backends=2, requests=100, load=1.0, troubles=(Trouble("down", 0.0, (0,)),), checks=0.0)
+    assert {"backend-2"} == {host for host, _, _, _ in answers(engine)}
+
+
+@pytest.mark.usefixtures("foreign")
+def test_without_a_path_a_probe_is_answered_at_once_by_what_we_know_ourselves() -> None:
+    engine = ran("curious", backends=2, requests=3, load=1.0, probe_delay=0.25, arrivals="uniform")
+    expected: list[Any] = [
+        (host, UNKNOWN, UNKNOWN_S, pytest.approx(k / 2 * 0.1)) for k in (1, 2, 3) for host in ("backend-1", "backend-2")
+    ]
+    assert expected == answers(engine)
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize(("timeout_s", "count"), [(0.026, 6), (0.024, 0)])
+def test_a_probe_that_takes_longer_than_its_timeout_has_no_answer(timeout_s: float, count: int) -> None:
+    """It takes a quarter of a service time of 100 ms."""
+    asking = PolicySpec("curious", probe=ProbeSpec(path="/p", timeout_s=timeout_s))
+    fixed = Service("fixed")
+    engine = ran(asking, backends=2, requests=3, load=0.1, probe_delay=0.25, arrivals="uniform", service=fixed)
+    assert count == len(answers(engine))
 
 
 @pytest.mark.usefixtures("foreign")
@@ -443,6 +471,24 @@ def test_keys_are_hashed_as_the_pool_does_it() -> None:
     assert [0, 0, 0, 500] == sorted(station.tries for station in engine.stations)
     spread = ran(replace(spec, key="path"), requests=500, keys=50, warmup=0.0)
     assert all(station.tries > 0 for station in spread.stations)
+
+
+def test_a_piece_is_bounded_though_hardly_anything_arrives() -> None:
+    """A check each tenth of a unit, and a hundred units to the next arrival: so many steps, and no more."""
+    down = (Trouble("down", 0.0, (0,), 1.0),)
+    engine = an_engine(requests=100, load=0.0025, arrivals="uniform", troubles=down, checks=0.1)
+    assert engine.run(1000)
+    assert (0, True) == (engine.arrived, 20.0 < engine.now < 30.0)
+
+
+def test_a_clock_that_leaps_is_as_quick_as_any() -> None:
+    """One look at the queues for a leap over thousands of millions of times to look, not as many."""
+    slow = (Trouble("slow", 1e9, (0,)), Trouble("slow", 1e6, (0,)))
+    engine = ran(backends=1, requests=50, troubles=slow)
+    assert engine.now > 1e15
+    assert (50, True) == (engine.done, len(engine.samples) <= 100)
+    times = [time for time, _, _ in engine.samples]
+    assert times == sorted(set(times))
 
 
 def test_the_queues_are_looked_at_often_enough_for_a_picture_and_no_more() -> None:

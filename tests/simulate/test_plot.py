@@ -1,6 +1,7 @@
 """The picture: it has every policy's name in it, is a picture in each form, and says what it needs."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,34 @@ def test_a_run_in_which_nothing_was_served_can_be_drawn(tmp_path: Path) -> None:
     assert drawn(scenario, tmp_path / "a.svg", ("random",))
 
 
+def test_one_that_served_nobody_has_no_bars_beside_one_that_did(tmp_path: Path) -> None:
+    scenario = a_scenario(requests=50)
+    gone = a_scenario(requests=50, troubles=(Trouble("down", 0.0, (0, 1, 2, 3)),), checks=0.0)
+    runs = [simulate(one, PolicySpec("random"), name) for one, name in ((gone, "nobody"), (scenario, "all"))]
+    assert None is runs[0].mean
+    path = tmp_path / "a.svg"
+    plot.draw(scenario, runs, "", path)
+    assert all(f">{name}<" in path.read_text() for name in ("nobody", "all"))
+    axes = import_module("matplotlib.figure").Figure().subplots()
+    plot._bars(axes, runs, [{"color": "black"}] * 2)
+    assert 1 == len(axes.containers)
+
+
+def test_whether_it_can_be_written_is_tried_before_the_run_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.svg"
+    plot.check(path)
+    assert not path.exists()
+    path.write_text("old")
+    plot.check(path)
+    assert "old" == path.read_text()
+    for name in ("directory.svg", "x" * 300 + ".svg", "nul\0.svg"):
+        wrong = tmp_path / name
+        if name.startswith("d"):
+            wrong.mkdir()
+        with pytest.raises(PlotError, match=r"cannot be written: .*; name another file"):
+            plot.check(wrong)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -67,8 +96,9 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_run(name: str, m
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.svg"
     path.mkdir()
+    scenario = a_scenario(requests=100)
     with pytest.raises(PlotError, match="cannot be written: Is a directory; name another file"):
-        drawn(a_scenario(requests=100), path, ("random",))
+        plot.draw(scenario, [simulate(scenario, PolicySpec("random"))], "", path)
 
 
 def test_without_matplotlib_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from steelyard.core.spec import PolicySpec
 from steelyard.simulate import report
+from steelyard.simulate import run as run_module
 from steelyard.simulate.run import simulate
 from steelyard.simulate.scenario import Server, Trouble
 from tests.simulate.worlds import a_scenario, ran
@@ -21,7 +22,9 @@ def test_an_outcome_says_what_the_engine_has_counted() -> None:
     quantiles = tuple(engine.latencies.quantile(share) for share in (0.5, 0.9, 0.99, 0.999))
     assert quantiles == (outcome.p50, outcome.p90, outcome.p99, outcome.p999)
     assert max(station.longest for station in engine.stations) == outcome.max_queue
-    assert outcome.p50 < outcome.p90 < outcome.p99 < outcome.p999 <= outcome.largest
+    assert quantiles == tuple(sorted(set(quantiles)))
+    assert engine.latencies.largest == outcome.largest
+    assert quantiles[-1] <= engine.latencies.largest
     assert 1.0 == pytest.approx(sum(outcome.shares))
     assert outcome.failed > 100
 
@@ -64,7 +67,26 @@ def test_progress_is_told_and_ends_with_all() -> None:
 def test_a_run_in_which_nothing_is_served_has_a_report_too() -> None:
     scenario = a_scenario(servers=(Server(),), requests=50, troubles=(Trouble("down", 0.0, (0,)),), checks=0.0)
     outcome = simulate(scenario, PolicySpec("random"), "mine")
-    assert ("mine", 45, 0.0, 0.0, ()) == (outcome.policy, outcome.failed, outcome.mean, outcome.p999, outcome.above)
+    assert ("mine", 45, None, None, None, ()) == (
+        outcome.policy,
+        outcome.failed,
+        outcome.mean,
+        outcome.p999,
+        outcome.largest,
+        outcome.above,
+    )
+
+    run = report.as_json(scenario, [outcome])["runs"][0]
+    assert {None} == {run[key] for key in ("mean", "p50", "p90", "p99", "p999", "max")}
+
+
+def test_progress_goes_on_after_the_last_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are short again as soon as one has taken long: nothing can stop the run within a piece."""
+    monkeypatch.setattr(run_module, "process_time", iter(range(10_000_000)).__next__)
+    told: list[int] = []
+    simulate(a_scenario(requests=300, load=20.0), PolicySpec("random"), progress=told.append)
+    assert 300 == told[-1]
+    assert len(set(told)) > 200
 
 
 def test_the_speed_of_the_machine_is_a_figure_of_its_own() -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,6 +71,22 @@ def test_a_file_is_read_plain_or_gzipped(zipped: bool, tmp_path: Path) -> None:
     assert 2 == len(load(path).starts)
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_pipe_is_read_from_its_very_start(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    data = "\n".join(ours(float(at), 0.1) for at in range(3)).encode()
+    writer = threading.Thread(target=path.write_bytes, args=(gzip.compress(data) if zipped else data,))
+    writer.start()
+    found = load(path)
+    writer.join()
+    assert (3, 0) == (len(found.starts), found.bad_lines)
+
+
+def test_times_that_no_clock_has_measured_are_not_known() -> None:
+    assert None is parse([ours(1.0, 1e-320), ours(2.0, 1e-320)], "x").durations
+
+
 def bad_among(good: int, *bad: str) -> list[str]:
     return [*[ours(float(at), 0.1) for at in range(good)], *bad]
 
@@ -85,6 +103,9 @@ def bad_among(good: int, *bad: str) -> list[str]:
         (ours(1.0, 1.0).replace('"time": "1970', '"time": "x'), "a time that is none"),
         (COMMON.format(1, 10).replace("Oct", "Okt"), "a time that is none"),
         ('{"time": 5, "duration_s": 1}', "a time that is none"),
+        ('{"time":' + "[" * 100_000, "not JSON"),
+        (ours(1.0, 1.0).replace('"duration_s": 1.0', '"duration_s": 86401'), "a duration of more than a day"),
+        (COMBINED.format(1, 10) + " " + "9" * 400, "a duration of more than a day"),
     ],
 )
 def test_a_bad_line_is_counted_and_named(bad: str, why: str) -> None:

@@ -82,6 +82,12 @@ def test_troubles_of_all_kinds() -> None:
     ("option", "text", "message"),
     [
         ("slow", "0x", "--slow 0x: '0x' is not a number above 0; write 3x, or 0.5x:2 for backend 2 alone"),
+        (
+            "slow",
+            "999999999999999x",
+            "--slow 999999999999999x: '999999999999999x' is beyond all reason; write a number",
+        ),
+        ("slow", "0.000000001x", "--slow 0.000000001x: '0.000000001x' is beyond all reason"),
         ("fail", "101%", "--fail 101%: '101%' is not a share from 0% to 100%; write 10%, or 10%:2 for backend 2 alone"),
         ("fast_fail", "", "--fast-fail : nothing is not a share"),
         ("down", "3", "--down 3: '3' is not a backend; there are backends 1 to 2"),
@@ -91,6 +97,13 @@ def test_wrong_troubles_are_named(option: str, text: str, message: str) -> None:
     with pytest.raises(WordError) as caught:
         words.troubles(2, **{option: [text]})
     assert str(caught.value).startswith(message)
+
+
+def test_troubles_that_are_beyond_reason_only_together_are_refused_too() -> None:
+    assert 3 == len(words.troubles(3, ["1000000x:1", "1000x:1", "1000000x:2"]))
+    for texts in (["1000000x:1-3"] * 2, ["0.000001x:3"] * 2):
+        with pytest.raises(WordError, match=r"--slow: together they make backend . .* times slower, beyond all reason"):
+            words.troubles(3, texts)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +160,10 @@ def test_small_words() -> None:
     assert (0.0, 20.0) == (words.interval("off"), words.interval("20"))
     with pytest.raises(WordError, match="'never' is not a number above 0; write 20, or off"):
         words.interval("never")
+    with pytest.raises(
+        WordError, match=r"'0\.0000000001' is beyond all reason; write a number from 0\.000001 to 1000000"
+    ):
+        words.interval("0.0000000001")
     assert "a" == words.one_of("a", ("a", "b"))
     with pytest.raises(WordError, match="there is no 'c'; write a or b"):
         words.one_of("c", ("a", "b"))

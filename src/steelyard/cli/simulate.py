@@ -1,6 +1,8 @@
 """`steelyard simulate`: what would each policy do? The same pools as the proxy's, under a virtual clock."""
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,6 +19,10 @@ KEYS: Final = 10_000
 LOAD: Final = 0.8
 REQUESTS: Final = 100_000
 SERVICE_TIME: Final = "100ms"
+MOST_BACKENDS: Final = 1_000_000
+MOST_KEYS: Final = 16_000_000  # a client_ip has 24 bits for them
+MOST_REQUESTS: Final = 1_000_000_000_000
+MOST_TRIES: Final = 1000
 STOPPED: Final = 130  # 128 + SIGINT, as shells have it
 
 EXAMPLES = """
@@ -65,7 +71,9 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    backends: Annotated[int, typer.Option("--backends", "-b", min=1, metavar="N", help="How many there are.")] = 10,
+    backends: Annotated[
+        int, typer.Option("--backends", "-b", min=1, max=MOST_BACKENDS, metavar="N", help="How many there are.")
+    ] = 10,
     load: Annotated[
         float | None,
         typer.Option(
@@ -81,6 +89,7 @@ def simulate(
             "--requests",
             "-n",
             min=1,
+            max=MOST_REQUESTS,
             metavar="N",
             help=f"How many there are; a shorter trace begins anew. [default: {REQUESTS}, or the trace's]",
             show_default=False,
@@ -127,7 +136,7 @@ def simulate(
         typer.Option(
             "--keys",
             min=1,
-            max=100_000_000,
+            max=MOST_KEYS,
             metavar="N",
             help=f"How many clients and paths there are. [default: {KEYS}]",
             show_default=False,
@@ -179,7 +188,14 @@ def simulate(
     ] = "20",
     tries: Annotated[
         int,
-        typer.Option("--tries", min=1, metavar="N", help="Backends for one request.", rich_help_panel="The balancer"),
+        typer.Option(
+            "--tries",
+            min=1,
+            max=MOST_TRIES,
+            metavar="N",
+            help="Backends for one request.",
+            rich_help_panel="The balancer",
+        ),
     ] = 3,
     retry_failures: Annotated[
         bool,
@@ -230,6 +246,7 @@ def simulate(
     ] = None,
 ) -> None:
     from steelyard.cli import simulate_setup as setup
+    from steelyard.cli.streams import outlived
 
     written = setup.Written(
         policies=tuple(policy or POLICIES),
@@ -261,44 +278,69 @@ def simulate(
         warmup=warmup,
         plot=plot,
     )
-    scenario = setup.scenario(written)
-    _compare(scenario, setup.policies(written, scenario), as_json, plot)
+    with outlived():
+        with redirect_stdout(sys.stderr):  # what somebody's policy prints is not part of the report
+            scenario = setup.scenario(written)
+            named = setup.policies(written, scenario)
+            outcomes, stopped = _compare(scenario, named)
+        _report(scenario, outcomes, as_json, plot)
+    if stopped:
+        typer.echo(f"stopped: {len(outcomes)} of {len(named)} policies were simulated", err=True)
+        raise typer.Exit(STOPPED)
 
 
 simulate.__doc__ = EXAMPLES
 
 
-def _compare(scenario: "Scenario", named: "list[tuple[str, PolicySpec]]", as_json: bool, plot: Path | None) -> None:
-    """Simulate each and report; Ctrl-C reports those that are done, and ends with 130."""
-    from steelyard.cli import simulate_show
-    from steelyard.simulate import plot as picture
-    from steelyard.simulate import report
-    from steelyard.simulate.plot import PlotError
+def _compare(scenario: "Scenario", named: "list[tuple[str, PolicySpec]]") -> "tuple[list[Outcome], bool]":
+    """Simulate each. Returns those that are done, and whether Ctrl-C has kept the others from it."""
+    from steelyard.cli import simulate_setup, simulate_show
     from steelyard.simulate.run import simulate as run
 
     outcomes: list[Outcome] = []
-    stopped = False
     with simulate_show.Bar(scenario.requests) as bar:
         for text, policy in named:
             try:
                 outcomes.append(run(scenario, policy, text, bar.begin(text)))
             except KeyboardInterrupt:
-                stopped = True
-                break
+                return outcomes, True
+            except BaseException as exc:  # somebody else's code may raise anything
+                if not simulate_setup.is_foreign(policy):
+                    raise
+                typer.echo(f"command line: --policy {text}: {simulate_show.raised(exc)}; mend the policy", err=True)
+                raise typer.Exit(1) from None
+    return outcomes, False
+
+
+def _report(scenario: "Scenario", outcomes: "list[Outcome]", as_json: bool, plot: Path | None) -> None:
+    """Print and draw what there is; ends with 1 where it cannot be written."""
+    from steelyard.cli import simulate_show
+    from steelyard.simulate import plot as picture
+    from steelyard.simulate import report
+    from steelyard.simulate.plot import PlotError
+
     for one in outcomes:
         for note in one.notes:
             typer.echo(note, err=True)
-    if outcomes:
+    if not outcomes:
+        return
+    unwritten = []
+    try:
         if as_json:
-            typer.echo(json.dumps(report.as_json(scenario, outcomes), indent=2))
+            typer.echo(json.dumps(report.as_json(scenario, outcomes), indent=2, allow_nan=False))
         else:
             simulate_show.show(scenario, outcomes)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on: click ends with 1 and says nothing
+        raise
+    except OSError as exc:
+        unwritten.append(f"standard output: cannot be written: {exc.strerror}; send it elsewhere")
     try:
-        if plot is not None and outcomes:
+        if plot is not None:
             picture.draw(scenario, outcomes, simulate_show.title(scenario), plot)
     except PlotError as exc:
-        typer.echo(exc, err=True)
-        raise typer.Exit(1) from None
-    if stopped:
-        typer.echo(f"stopped: {len(outcomes)} of {len(named)} policies were simulated", err=True)
-        raise typer.Exit(STOPPED)
+        unwritten.append(str(exc))
+    for message in unwritten:
+        typer.echo(message, err=True)
+    if unwritten:
+        raise typer.Exit(1)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import typer
 
 from steelyard.cli.simulate import KEYS, LOAD, REQUESTS, SERVICE_TIME
+from steelyard.cli.simulate_show import raised
 from steelyard.control import config, units
 from steelyard.control.fault import Fault
 from steelyard.core import policy as registered
@@ -26,7 +27,12 @@ from steelyard.simulate.trace import Trace, TraceError
 from steelyard.simulate.words import WordError
 
 RECORDED: Final = ("client_ip", "path", "url", "host", "method")  # what a log knows of a request
+LOWEST_LOAD: Final = 1e-6
 HIGHEST_LOAD: Final = 1000.0
+MOST_ZIPF_KEYS: Final = 1_000_000
+MOST_ROWS: Final = 4_000_000  # backends x workers: each worker has objects of its own for all
+LONGEST_S: Final = 86_400.0  # a mean service time, or until a probe's answer, in service times
+SHORTEST_S: Final = 1e-6
 POOL: Final = "simulated"
 
 _Value = TypeVar("_Value")
@@ -87,6 +93,8 @@ def policies(written: Written, scenario: Scenario) -> list[tuple[str, PolicySpec
         mappings = [(text, words.policy(text)) for text in written.policies]
     except WordError as exc:
         raise typer.BadParameter(str(exc), param_hint="--policy") from None
+    if written.key is not None:  # also where no policy reads it: a mistake is one
+        _read(f"--key {written.key}", {"name": "hash", "key": written.key}, scenario, backends=1)
     return [(text, _policy(text, mapping, written.key, scenario)) for text, mapping in mappings]
 
 
@@ -98,6 +106,10 @@ def _scenario(written: Written, trace: Trace | None) -> Scenario:
     if warmup >= 1.0:
         raise WordError(f"--warmup {written.warmup}: leaves nothing to report; write 10%")
     count = written.backends
+    if count * written.workers > MOST_ROWS:
+        most = MOST_ROWS // written.workers
+        raise WordError(f"--backends {count}: is too many for {written.workers} workers; write {most} or less")
+    _bounds(written)
     return Scenario(
         servers=words.servers(count, written.speed, written.weight, written.concurrency, written.limit),
         requests=written.requests or (REQUESTS if trace is None else len(trace.starts)),
@@ -118,6 +130,14 @@ def _scenario(written: Written, trace: Trace | None) -> Scenario:
         warmup=warmup,
         seed=written.seed,
     )
+
+
+def _bounds(written: Written) -> None:
+    """Raise WordError for a number that is none, or one that no run would come to its end with."""
+    if written.zipf and (written.keys or KEYS) > MOST_ZIPF_KEYS:
+        raise WordError(f"--keys {written.keys}: is too many with --zipf; write {MOST_ZIPF_KEYS} or less")
+    if not 0.0 <= written.probe_delay <= LONGEST_S:
+        raise WordError(f"--probe-delay {written.probe_delay}: is beyond all reason; write 0.01")
 
 
 def _trace(path: Path) -> Trace:
@@ -148,7 +168,7 @@ def _kinds(written: Written, trace: Trace | None) -> tuple[str, str]:
 def _load(load: float | None, arrivals: str) -> float | None:
     if load is None:
         return None if arrivals == "trace" else LOAD
-    if not 0.0 < load <= HIGHEST_LOAD:
+    if not LOWEST_LOAD <= load <= HIGHEST_LOAD:
         raise WordError(
             f"--load {load}: is not above 0 (or beyond all reason); write 0.9 for 90 % of what can be served"
         )
@@ -163,6 +183,8 @@ def _service_s(text: str | None, trace: Trace | None) -> float:
         service_s = units.parse_duration(text)
         if service_s <= 0.0:
             raise Fault("is no time at all", f"write {SERVICE_TIME}")
+        if not SHORTEST_S <= service_s <= LONGEST_S:
+            raise Fault("is beyond all reason", f"write {SERVICE_TIME}")
     except Fault as exc:
         raise WordError(f"--service-time {text}: {exc}; {exc.mend}") from None
     return service_s
@@ -182,22 +204,39 @@ def _policy(text: str, mapping: dict[str, Any], key: str | None, scenario: Scena
     reads_key = ":" in name or (name in registered.names() and "key" in registered.registered(name).options)
     if key is not None and reads_key:
         mapping.setdefault("key", key)
-    backends = [f"backend-{at}:80" for at in range(len(scenario.servers))]
+    return _read(f"--policy {text}", mapping, scenario, len(scenario.servers))
+
+
+def is_foreign(policy: PolicySpec) -> bool:
+    """Whether it is somebody else's code."""
+    return ":" in policy.name or not registered.registered(policy.name).ours
+
+
+def _read(option: str, mapping: dict[str, Any], scenario: Scenario, backends: int) -> PolicySpec:
+    """The policy that a mapping describes; ends the program where it is wrong. option: where that was written."""
+    addresses = [f"backend-{at}:80" for at in range(backends)]
     whole = {
         "listeners": {POOL: {"bind": ":8080", "pool": POOL}},
-        "pools": {POOL: {"policy": mapping, "backends": backends}},
+        "pools": {POOL: {"policy": mapping, "backends": addresses}},
     }
     try:
         found = config.from_mapping(whole).pools[0].policy
     except ConfigError as exc:
         for problem in exc.problems:
             part = problem.key.removeprefix(f"pools.{POOL}.policy").removeprefix(".").removeprefix("name")
-            where = f"--policy {text}" + (f": {part}" if part else "")
+            where = option + (f": {part}" if part and not option.startswith("--key") else "")
             typer.echo(replace(problem, where="command line", key=where), err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # somebody else's code may raise anything, when it is imported or tried out
+        if ":" not in mapping["name"]:
+            raise
+        typer.echo(f"command line: {option}: {raised(exc)}; mend the policy", err=True)
         raise typer.Exit(1) from None
     known = found.key is None or found.key in RECORDED or found.key.startswith("query:")
     if scenario.trace is not None and not known:
         mend = f"use {', '.join(RECORDED)} or query:NAME"
-        typer.echo(f"command line: --policy {text}: no log records {found.key}; {mend}", err=True)
+        typer.echo(f"command line: {option}: no log records {found.key}; {mend}", err=True)
         raise typer.Exit(1)
     return found

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from time import monotonic
 from types import TracebackType
 from typing import Final
@@ -56,6 +57,15 @@ class Bar:
         return advance
 
 
+def raised(exc: BaseException) -> str:
+    """What somebody else's code raised, in a line, even where the exception cannot say itself what it is."""
+    try:
+        text = " ".join(str(exc).split())
+    except BaseException:
+        text = ""
+    return f"raised {type(exc).__name__}" + (f": {text}" if text else "")
+
+
 def title(scenario: Scenario) -> str:
     """What was simulated, in a line."""
     count = len(scenario.servers)
@@ -71,12 +81,15 @@ def title(scenario: Scenario) -> str:
 
 
 def show(scenario: Scenario, outcomes: Sequence[Outcome]) -> None:
-    """Print the tables to standard output."""
+    """Print the tables to standard output; what its encoding has not is written as an escape."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console = Console(file=sys.stdout, width=WIDTH)
     console.print(Text(title(scenario), style="bold"))
-    console.print(_figures(outcomes))
+    dash = "-" if console.options.ascii_only else "–"  # noqa: RUF001 - a range
+    console.print(_figures(outcomes, dash))
     if len(scenario.servers) <= BACKENDS_LISTED:
         console.print(_shares(scenario, outcomes))
     console.print(
@@ -85,7 +98,7 @@ def show(scenario: Scenario, outcomes: Sequence[Outcome]) -> None:
     )
 
 
-def _figures(outcomes: Sequence[Outcome]) -> Table:
+def _figures(outcomes: Sequence[Outcome], dash: str = "-") -> Table:
     table = Table(header_style="bold")
     table.add_column("policy", overflow="fold")
     names = ("mean", "p50", "p90", "p99", "p99.9", "longest\nqueue", "shares, %", "retries", "failed", "refused")
@@ -93,16 +106,18 @@ def _figures(outcomes: Sequence[Outcome]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("simulated\na second", justify="right", style="dim", no_wrap=True)
     times = [(one.mean, one.p50, one.p90, one.p99, one.p999) for one in outcomes]
-    best = [min(column) for column in zip(*times, strict=True)]
+    best = [min((time for time in column if time is not None), default=None) for column in zip(*times, strict=True)]
     for one, row in zip(outcomes, times, strict=True):
         table.add_row(
             one.policy,
             *[
-                Text(f"{time:.3f}", style="bold green" if time == least and len(outcomes) > 1 else "")
+                Text("-")  # nobody was served
+                if time is None
+                else Text(f"{time:.3f}", style="bold green" if time == least and len(outcomes) > 1 else "")
                 for time, least in zip(row, best, strict=True)
             ],
             str(one.max_queue),
-            f"{100 * min(one.shares):.2f}–{100 * max(one.shares):.2f}",  # noqa: RUF001 - a range
+            f"{100 * min(one.shares):.2f}{dash}{100 * max(one.shares):.2f}",
             *[f"{count:,}" for count in (one.retries, one.failed, one.refused, one.ejections)],
             f"{one.per_s:,.0f}",
         )

@@ -20,6 +20,7 @@ cdef class Engine:
     cdef readonly list pools
     cdef list probers
     cdef bint probes_travel
+    cdef bint probes_late
     cdef bint probing
     cdef bint keyed
     cdef Py_ssize_t base
@@ -58,9 +59,9 @@ cdef class Engine:
 
     cpdef plan(self)
     @cython.locals(agenda=Agenda, workload=Workload, left=Py_ssize_t, what=int64_t)
-    cpdef bint run(self, Py_ssize_t arrivals) except -1
+    cpdef bint run(self, Py_ssize_t steps) except -1
     cdef int go_to(self, double now) except -1
-    @cython.locals(station=Station, longest=Py_ssize_t, total=Py_ssize_t)
+    @cython.locals(station=Station, longest=Py_ssize_t, total=Py_ssize_t, missed=double)
     cdef sample(self, double now)
     @cython.locals(station=Station)
     cdef int happen(self, int64_t kind, int64_t who) except -1

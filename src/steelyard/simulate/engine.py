@@ -61,6 +61,7 @@ class Engine:
         self.pools = make_pools(scenario, policy, outside)
         self.probers = [_prober(pool.policy) for pool in self.pools]
         self.probes_travel = policy.probe.path is not None
+        self.probes_late = scenario.probe_delay * scenario.service_s > policy.probe.timeout_s
         self.probing = self.probers != [None] * len(self.probers)
         self.keyed = self.pools[0].key is not None
         self.base = self.pools[0].backends[0].row
@@ -108,23 +109,22 @@ class Engine:
             for index in range(self.size):
                 self.agenda.note(self.of_checks.unit() * self.scenario.checks, CHECKED + KINDS * index)
 
-    def run(self, arrivals: int) -> bool:
-        """Go on until so many more requests have arrived; False when all have come to their end."""
+    def run(self, steps: int) -> bool:
+        """Go on by so many steps, of which each is an arrival or an event; False when all have come to their end."""
         agenda, workload = self.agenda, self.workload
-        left = arrivals
-        while True:
+        left = steps
+        while self.coming or self.inside > 0:
+            if left == 0:
+                return True
+            left -= 1
             if self.coming and (agenda.count == 0 or workload.at < agenda.first()):
-                if left == 0:
-                    return True
-                left -= 1
                 self.go_to(workload.at)
                 self.arrive()
-            elif self.coming or self.inside > 0:
+            else:
                 what = agenda.take()
                 self.go_to(agenda.time)
                 self.happen(what % KINDS, what // KINDS)
-            else:
-                return False
+        return False
 
     def go_to(self, now: float) -> int:
         """Turn the clock. Returns 0."""
@@ -141,8 +141,8 @@ class Engine:
         for station in self.stations:
             total += station.here
             longest = max(longest, station.here)
-        while self.next_sample <= now:
-            self.next_sample += self.sample_every
+        missed = (now - self.next_sample) / self.sample_every  # may be thousands of millions: no loop over them
+        self.next_sample += self.sample_every * (missed - missed % 1.0 + 1.0)
         self.samples.append((now, longest, total / self.size))
         if len(self.samples) >= 4 * SAMPLES:  # the backlog after the last arrival takes longer than all before
             self.next_sample = inf
@@ -330,15 +330,18 @@ class Engine:
         self.agenda.note(self.now + self.scenario.checks * spread, CHECKED + KINDS * index)
 
     def ask(self, worker: int) -> None:
-        """Send the probes that a policy wants; without a path it is answered at once, as by proxy/probes.py."""
+        """Send the probes that a policy wants; without a path it is answered at once, as by proxy/probes.py.
+
+        An answer that would come after the probe's timeout is none.
+        """
         prober = self.probers[worker]
         if prober is not None:
             for backend in prober.targets():
                 if not self.probes_travel:
                     prober.heard(backend, UNKNOWN, UNKNOWN_S, self.now * self.service_s)
-                    continue
-                who = backend.row - self.base + self.size * worker
-                self.agenda.note(self.now + self.probe_delay, PROBED + KINDS * who)
+                elif not self.probes_late:
+                    who = backend.row - self.base + self.size * worker
+                    self.agenda.note(self.now + self.probe_delay, PROBED + KINDS * who)
 
     def answer_probe(self, index: int, worker: int) -> None:
         """A backend says how many requests it has, and how long its answers took; one that is down says nothing."""

@@ -39,9 +39,17 @@ def check(path: Path) -> None:
         raise PlotError(
             f"{path}: is no kind of picture; let its name end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         )
-    if not path.absolute().parent.is_dir():
-        raise PlotError(f"{path}: its directory does not exist; make it, or name another one")
     _matplotlib()
+    try:
+        if not path.absolute().parent.is_dir():
+            raise PlotError(f"{path}: its directory does not exist; make it, or name another one")
+        is_new = not path.exists()
+        with path.open("ab"):  # the one sure way to learn whether it may be written; what is there stays
+            pass
+        if is_new:
+            path.unlink()
+    except (OSError, ValueError) as exc:
+        raise _unwritable(path, exc) from exc
 
 
 def draw(scenario: Scenario, outcomes: Sequence[Outcome], title: str, path: Path) -> None:
@@ -71,7 +79,12 @@ def draw(scenario: Scenario, outcomes: Sequence[Outcome], title: str, path: Path
         try:
             figure.savefig(path)
         except OSError as exc:
-            raise PlotError(f"{path}: cannot be written: {exc.strerror}; name another file") from exc
+            raise _unwritable(path, exc) from exc
+
+
+def _unwritable(path: Path, exc: Exception) -> PlotError:
+    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return PlotError(f"{path}: cannot be written: {reason}; name another file")
 
 
 def _matplotlib() -> Any:
@@ -86,7 +99,8 @@ def _tails(axes: Any, outcomes: Sequence[Outcome], looks: Sequence[dict[str, str
     for one, look in zip(outcomes, looks, strict=True):
         points = [(time, above) for time, above in one.above if above > 0.0 and time > 0.0]
         axes.plot(*_columns(points, 2), label=one.policy, linewidth=1.9, **look)
-        shortest = min(shortest, one.p50)
+        if one.p50 is not None:
+            shortest = min(shortest, one.p50)
     if 0.0 < shortest < inf:
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -100,14 +114,16 @@ def _bars(axes: Any, outcomes: Sequence[Outcome], looks: Sequence[dict[str, str]
     names = ("mean", "p50", "p90", "p99", "p99.9")
     width = 0.84 / len(outcomes)
     for at, (one, look) in enumerate(zip(outcomes, looks, strict=True)):
-        heights = (one.mean, one.p50, one.p90, one.p99, one.p999)
+        heights = [height for height in (one.mean, one.p50, one.p90, one.p99, one.p999) if height is not None]
+        if not heights:  # nobody was served: there is nothing to draw, and no time of 0
+            continue
         places = [group + (at + 0.5) * width - 0.42 for group in range(len(names))]
         drawn = axes.bar(places, heights, width * 0.92, color=look["color"])
         if len(outcomes) <= LABELLED:
             labels = [f"{height:,.0f}" if height >= 100 else f"{height:.3g}" for height in heights]
             axes.bar_label(drawn, labels, fontsize=7, color=INK, padding=2, rotation=90 if len(outcomes) > 3 else 0)
     axes.set_xticks(range(len(names)), names)
-    if any(one.p999 > 0.0 for one in outcomes):  # else nothing was served at all
+    if any(one.p999 for one in outcomes):  # else nothing was served at all
         axes.set_yscale("log")
     axes.margins(y=0.12)
     axes.set_title("Mean and percentiles")

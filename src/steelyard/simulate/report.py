@@ -2,7 +2,7 @@
 
 Times are in mean service times. `requests` is how many were simulated; all other figures are of the `counted` ones,
 which come after the warmup, but for `ejections`, which are of the whole run. Times are of requests that were served
-well: a failure is counted, not timed, for failing fast is no merit.
+well: a failure is counted, not timed, for failing fast is no merit; where nobody was, they are null.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ SHARES_LISTED: Final = 100  # backends whose shares `--json` writes out
 class Outcome:
     """One policy's run.
 
+    mean, p50, ..., largest: None where nobody was served: there is no time to tell.
     max_queue: most requests that one backend had at a time, the ones in service included. shares: of each backend, of
     all tries. mean_inside: requests in the system, over time. failed: answered with an error, or lost; refused: nobody
     could be picked. cpu_s: what the simulation took. above: (time, share of requests that took longer). samples:
@@ -27,12 +28,12 @@ class Outcome:
     policy: str
     requests: int
     counted: int
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-    p999: float
-    largest: float
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    largest: float | None
     max_queue: int
     mean_inside: float
     shares: tuple[float, ...]
@@ -57,16 +58,17 @@ def outcome(engine: Engine, label: str, cpu_s: float, notes: tuple[str, ...]) ->
     tries = [station.tries for station in engine.stations]
     all_tries = sum(tries) or 1
     measured = engine.measured_to - engine.measured_from
+    p50, p90, p99, p999 = [times.quantile(share) if times.count else None for share in (0.5, 0.9, 0.99, 0.999)]
     return Outcome(
         policy=label,
         requests=engine.done,
         counted=times.count + engine.failed + engine.refused,
-        mean=times.mean(),
-        p50=times.quantile(0.5),
-        p90=times.quantile(0.9),
-        p99=times.quantile(0.99),
-        p999=times.quantile(0.999),
-        largest=times.largest,
+        mean=times.mean() if times.count else None,
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        p999=p999,
+        largest=times.largest if times.count else None,
         max_queue=max(station.longest for station in engine.stations),
         mean_inside=engine.area / measured if measured > 0.0 else 0.0,
         shares=tuple([count / all_tries for count in tries]),

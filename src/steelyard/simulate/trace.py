@@ -17,14 +17,16 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import TextIOWrapper
 from math import isfinite
 from pathlib import Path
 from sys import intern
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from steelyard.errors import SteelyardError
 
 LONGEST_S: Final = 86_400.0  # a request of more than a day is a mistake of the log's
+SHORTEST_MEAN_S: Final = 1e-9  # below it no clock has measured anything
 MAX_BAD: Final = 0.01
 NAMED: Final = 5  # bad lines that an error or a warning quotes
 
@@ -86,14 +88,14 @@ class Trace:
 def load(path: Path) -> Trace:
     """Read a file. Raises TraceError: it cannot be read, has too few requests or too many bad lines."""
     try:
+        # Opened once and never sought in: what comes through a pipe can be read only once.
         with path.open("rb") as raw:
-            zipped = raw.read(2) == _GZIP
-        if zipped:
-            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as text:
+            whole: BinaryIO = raw
+            if raw.peek(2)[:2] == _GZIP:
+                whole = cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+            with TextIOWrapper(whole, encoding="utf-8", errors="replace") as text:
                 return parse(text, str(path))
-        with path.open(encoding="utf-8", errors="replace") as text:
-            return parse(text, str(path))
-    except (OSError, EOFError, zlib.error) as exc:
+    except (OSError, ValueError, EOFError, zlib.error) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
         raise TraceError(
             f"{path}: cannot be read: {reason}; check the path, its permissions, and that it is whole"
@@ -173,7 +175,7 @@ def _combined(raw: str) -> Line:
     method, _, rest = found["request"].partition(" ")
     target = rest.rpartition(" ")[0] or rest
     took_s = None if found["took"] is None else float(found["took"])
-    if took_s is not None and took_s > LONGEST_S:
+    if took_s is not None and took_s > LONGEST_S:  # as is one of so many digits that it is read as infinite
         raise ValueError("a duration of more than a day")
     return Line(time, took_s, True, *map(intern, (found["client"], "-", method or "-", target or "-")))
 
@@ -200,7 +202,7 @@ def _sorted(lines: list[Line], name: str, bad: list[tuple[int, str]], bad_lines:
     return Trace(
         name,
         array("d", [starts[at] - first for at in order]),
-        array("d", known) if len(known) == len(took) and sum(known) > 0.0 else None,
+        array("d", known) if len(known) == len(took) and sum(known) >= SHORTEST_MEAN_S * len(known) else None,
         [lines[at].client for at in order],
         [lines[at].host for at in order],
         [lines[at].method for at in order],

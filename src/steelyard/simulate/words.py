@@ -21,6 +21,11 @@ ARRIVALS: Final = ("poisson", "uniform", "trace")
 SERVICES: Final = ("exponential", "fixed", "bimodal", "trace")
 VIEWS: Final = ("shared", "separate")
 
+# Beyond these a run would not end in anybody's time, or its clock could no longer tell two moments apart.
+SMALLEST: Final = 1e-6
+LARGEST: Final = 1e6
+SLOWEST: Final = 1e9  # all that is written of one backend, multiplied
+
 _Value = TypeVar("_Value")
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
@@ -92,7 +97,20 @@ def troubles(
                 found.append(Trouble(kind, read(part.value), part.servers, part.start, part.end))
             except WordError as exc:
                 raise WordError(f"{option} {text.removeprefix(':') if kind == 'down' else text}: {exc}") from None
+    _bear(count, found)
     return tuple(found)
+
+
+def _bear(count: int, found: Sequence[Trouble]) -> None:
+    """Raise WordError where a backend would be slower, or faster, than can be simulated."""
+    slowness = [1.0] * count
+    for trouble in found:
+        if trouble.kind == "slow":
+            for index in trouble.servers:
+                slowness[index] *= trouble.value
+                if not 1.0 / SLOWEST <= slowness[index] <= SLOWEST:
+                    together = f"together they make backend {index + 1} {slowness[index]:g} times slower"
+                    raise WordError(f"--slow: {together}, beyond all reason; write less than {SLOWEST:.0f}x in all")
 
 
 def factor(text: str) -> float:
@@ -100,7 +118,7 @@ def factor(text: str) -> float:
     number = _number(text.removesuffix("x"))
     if number is None or number <= 0.0:
         raise WordError(f"{_quoted(text)} is not a number above 0; write 3x, or 0.5x:2 for backend 2 alone")
-    return number
+    return _reasonable(text, number, "x")
 
 
 def share(text: str) -> float:
@@ -129,7 +147,7 @@ def interval(text: str) -> float:
     number = _number(text)
     if number is None or number <= 0.0:
         raise WordError(f"{_quoted(text)} is not a number above 0; write 20, or off")
-    return number
+    return _reasonable(text, number, "")
 
 
 def one_of(text: str, names: Sequence[str]) -> str:
@@ -217,6 +235,14 @@ def _backends(text: str, backends: str, count: int) -> tuple[int, ...]:
 
 def _nothing(text: str) -> float:
     return 0.0
+
+
+def _reasonable(text: str, number: float, unit: str) -> float:
+    if not SMALLEST <= number <= LARGEST:
+        raise WordError(
+            f"{_quoted(text)} is beyond all reason; write a number from {SMALLEST:f}{unit} to {LARGEST:.0f}{unit}"
+        )
+    return number
 
 
 def _number(text: str) -> float | None:
