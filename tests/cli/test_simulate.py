@@ -357,7 +357,7 @@ def test_what_a_policy_prints_is_not_in_the_report() -> None:
     [
         ("Unmade", "cannot be made: SystemExit: enough (naughty.py, line 21); mend it"),
         ("Mute", "cannot be made: Broken, which cannot say what it is (naughty.py, line 25); mend it"),
-        ("Prober", "raised ValueError: on two lines; mend the policy"),
+        ("Prober", "raised ValueError: on two lines (naughty.py, line 29); mend the policy"),
     ],
 )
 def test_whatever_a_policy_raises_is_one_line(name: str, expected: str) -> None:

@@ -295,6 +295,7 @@ simulate.__doc__ = EXAMPLES
 def _compare(scenario: "Scenario", named: "list[tuple[str, PolicySpec]]") -> "tuple[list[Outcome], bool]":
     """Simulate each. Returns those that are done, and whether Ctrl-C has kept the others from it."""
     from steelyard.cli import simulate_setup, simulate_show
+    from steelyard.control.foreign import described
     from steelyard.simulate.run import simulate as run
 
     outcomes: list[Outcome] = []
@@ -307,7 +308,7 @@ def _compare(scenario: "Scenario", named: "list[tuple[str, PolicySpec]]") -> "tu
             except BaseException as exc:  # somebody else's code may raise anything
                 if not simulate_setup.is_foreign(policy):
                     raise
-                typer.echo(f"command line: --policy {text}: {simulate_show.raised(exc)}; mend the policy", err=True)
+                typer.echo(f"command line: --policy {text}: raised {described(exc)}; mend the policy", err=True)
                 raise typer.Exit(1) from None
     return outcomes, False
 

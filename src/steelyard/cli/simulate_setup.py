@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 import typer
 
 from steelyard.cli.simulate import KEYS, LOAD, REQUESTS, SERVICE_TIME
-from steelyard.cli.simulate_show import raised
 from steelyard.control import config, units
 from steelyard.control.fault import Fault
 from steelyard.core import policy as registered
@@ -226,13 +225,6 @@ def _read(option: str, mapping: dict[str, Any], scenario: Scenario, backends: in
             part = problem.key.removeprefix(f"pools.{POOL}.policy").removeprefix(".").removeprefix("name")
             where = option + (f": {part}" if part and not option.startswith("--key") else "")
             typer.echo(replace(problem, where="command line", key=where), err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # somebody else's code may raise anything, when it is imported or tried out
-        if ":" not in mapping["name"]:
-            raise
-        typer.echo(f"command line: {option}: {raised(exc)}; mend the policy", err=True)
         raise typer.Exit(1) from None
     known = found.key is None or found.key in RECORDED or found.key.startswith("query:")
     if scenario.trace is not None and not known:

@@ -57,15 +57,6 @@ class Bar:
         return advance
 
 
-def raised(exc: BaseException) -> str:
-    """What somebody else's code raised, in a line, even where the exception cannot say itself what it is."""
-    try:
-        text = " ".join(str(exc).split())
-    except BaseException:
-        text = ""
-    return f"raised {type(exc).__name__}" + (f": {text}" if text else "")
-
-
 def title(scenario: Scenario) -> str:
     """What was simulated, in a line."""
     count = len(scenario.servers)
