@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.core.health import HEALTHY, TRANSITIONS, Event, HealthMachine, State
+from steelyard.core.table import HEALTH_SHIFT, SETTLED, UP
 
 N, U, F, D, R = State.NEW, State.UP, State.FALLING, State.DOWN, State.RISING
 
@@ -86,13 +87,22 @@ def test_condemning_says_once_that_it_went_down() -> None:
     assert [True, False] == [machine.condemned(), machine.condemned()]
 
 
-def test_it_is_settled_only_where_an_answer_would_change_nothing() -> None:
+def test_the_cell_that_needs_no_answer_is_that_of_a_machine_which_one_would_not_move() -> None:
     machine = HealthMachine(rise=2, fall=2)
-    assert not machine.settled
-    machine.answered()
-    assert machine.settled
-    machine.failed()
-    assert not machine.settled
+    codes = [machine.code]
+    for event in ("answered", "failed", "answered"):
+        getattr(machine, event)()
+        codes.append(machine.code << HEALTH_SHIFT | UP)
+    assert [False, True, False, True] == [code == SETTLED for code in codes]
+
+
+@given(st.sampled_from(State), st.integers(0, 1000))
+def test_where_it_stands_is_one_number(state: State, in_a_row: int) -> None:
+    machine, other = HealthMachine(2, 3), HealthMachine(2, 3)
+    assert 0 == machine.code
+    machine.state, machine.in_a_row = state, in_a_row
+    other.load(machine.code)
+    assert (state, in_a_row) == (other.state, other.in_a_row)
 
 
 @given(

@@ -11,7 +11,7 @@ from steelyard import errors
 from steelyard.core import policy as register
 from steelyard.core.backend import Backend
 from steelyard.core.guard import Outside
-from steelyard.core.health import State
+from steelyard.core.health import HEALTHY, State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
 from steelyard.core.pool import Pool, Refusal
 from steelyard.core.spec import (
@@ -485,7 +485,7 @@ def test_backends_are_believed_in_until_the_first_check_which_counts_at_once() -
     assert [True, True] == [backend.healthy for backend in pool.backends]
     assert pool.probed(pool.backends[1], False, 0.0)
     assert [True, False] == [backend.healthy for backend in pool.backends]
-    assert [State.NEW, State.DOWN] == [machine.state for machine in pool.health]
+    assert [State.NEW, State.DOWN] == [pool.health_of(backend) for backend in pool.backends]
 
 
 def test_a_backend_goes_down_and_comes_back_by_fall_and_rise() -> None:
@@ -520,7 +520,7 @@ def test_without_checks_traffic_takes_nobody_out() -> None:
     """Nobody would bring it up again."""
     pool = a_pool(1, check=None)
     (backend,) = pool.backends
-    assert () == pool.health
+    assert not pool.checked
     assert [False] * 3 == [
         pool.connect_failed(backend, 0.0),
         pool.answered(backend, 0.0),
@@ -648,9 +648,10 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_is_counted_is_what_flies(self) -> None:
-        for at, (backend, machine) in enumerate(zip(self.backends, self.pool.health, strict=True)):
+        for at, backend in enumerate(self.backends):
             assert self.flying.count(backend) == backend.in_flight <= LIMIT
-            assert machine.healthy == backend.healthy == (self.status(backend) == UP)
+            believed = self.pool.health_of(backend) in HEALTHY
+            assert believed == backend.healthy == (self.status(backend) == UP)
             assert self.weights[at] == backend.weight
             assert (0 < backend.share()) == (0 < self.weights[at])
             assert backend.share() <= 1000 * self.weights[at]

@@ -101,7 +101,7 @@ def test_only_what_is_no_error_of_the_backend_forgives_its_failed_checks(
     client, backend = asked(world)
     backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 0")
     client.take()
-    assert state is world.pool.health[0].state
+    assert state is world.pool.health_of(world.pool.backends[0])
 
 
 def test_an_interim_head_is_no_answer(spied: Spied) -> None:

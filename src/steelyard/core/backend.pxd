@@ -5,7 +5,8 @@ cimport cython
 from steelyard.core.table cimport Table
 
 cdef Py_ssize_t STATUS, DRAINING, WEIGHT, SHARE, UP_SINCE, GENERATION, IN_FLIGHT, REQUESTS, FAILURES
-cdef int64_t UP, DOWN, SILENT, UNLIMITED, UNIT
+cdef Py_ssize_t HEALTH_SHIFT
+cdef int64_t UP, DOWN, SILENT, STATUS_BITS, SETTLED, UNLIMITED, UNIT
 
 @cython.final
 cdef class Backend:
@@ -26,6 +27,7 @@ cdef class Backend:
     cpdef int64_t count_requests(self)
     cpdef int64_t share(self)
     cpdef bint is_healthy(self)
+    cpdef bint is_settled(self)
     cpdef bint is_draining(self)
     cpdef bint is_full(self)
     cpdef bint is_member(self)

@@ -27,18 +27,23 @@ FAILURES: Final = cells.FAILURES
 UP: Final = cells.UP
 DOWN: Final = cells.DOWN
 SILENT: Final = cells.SILENT
+STATUS_BITS: Final = cells.STATUS_BITS
+HEALTH_SHIFT: Final = cells.HEALTH_SHIFT
+SETTLED: Final = cells.SETTLED
 UNLIMITED: Final = -1
 UNIT: Final = cells.WEIGHT_UNIT
 
 
 class Backend:
-    """One server of a pool. Making one writes its weight into the table and leaves the other numbers alone.
+    """One server of a pool.
 
     row: its row of the table. home: the row of its tier, where changes are announced.
     tier: which one of its pool's tiers that is, from 0. label: what the logs call it. key: its own stable hash.
+    fresh: its weight is written into the table; else it is there, as configured or as it was set since. The other
+    numbers are left alone.
     """
 
-    def __init__(self, spec: BackendSpec, table: Table, row: int, home: int, tier: int = 0) -> None:
+    def __init__(self, spec: BackendSpec, table: Table, row: int, home: int, tier: int = 0, fresh: bool = True) -> None:
         self.spec = spec
         self.host = spec.host
         self.port = spec.port
@@ -51,11 +56,19 @@ class Backend:
         self.tier = tier
         self.key = stable_hash(spec.address)
         self.limit = UNLIMITED if spec.max_connections is None else spec.max_connections
-        table.set(row, WEIGHT, spec.weight)
-        table.set(row, SHARE, spec.weight * UNIT)
+        if fresh:
+            table.set(row, WEIGHT, spec.weight)
+            table.set(row, SHARE, spec.weight * UNIT)
 
     def __repr__(self) -> str:
         return f"<Backend {self.label}>"
+
+    def adopt(self, spec: BackendSpec, tier: int) -> None:
+        """The configuration is another one, of the same server in the same tier, whose place may have changed."""
+        self.spec = spec
+        self.max_connections = spec.max_connections
+        self.limit = UNLIMITED if spec.max_connections is None else spec.max_connections
+        self.tier = tier
 
     def count_in_flight(self) -> int:
         """Requests in flight from all workers."""
@@ -71,7 +84,11 @@ class Backend:
 
     def is_healthy(self) -> bool:
         """Whether nothing is known against it."""
-        return self.table.get(self.row, STATUS) == UP
+        return self.table.get(self.row, STATUS) & STATUS_BITS == UP
+
+    def is_settled(self) -> bool:
+        """Whether it is up with nothing against it, so that an answer is no news."""
+        return self.table.get(self.row, STATUS) == SETTLED
 
     def is_draining(self) -> bool:
         """Whether it only finishes what it has."""
@@ -87,7 +104,7 @@ class Backend:
 
     def takes_requests(self, panic: bool) -> bool:
         """Whether it would take new requests if only it were not full. panic: what checks say does not count."""
-        status = self.table.get(self.row, STATUS)
+        status = self.table.get(self.row, STATUS) & STATUS_BITS
         return (status == UP or (panic and status == DOWN)) and self.is_member()
 
     def is_available(self) -> bool:
@@ -113,15 +130,32 @@ class Backend:
             self.table.add_mine(self.row, FAILURES, 1)
         return 0
 
-    def set_status(self, status: int, now: float) -> None:
-        """Say for all workers whether it is UP, DOWN or SILENT; now: monotonic seconds, where a slow start begins."""
-        was = self.table.get(self.row, STATUS)
-        if status == was:
-            return
-        if status == UP:
+    def health(self) -> tuple[int, int]:
+        """UP, DOWN or SILENT, and the code of the machine that has led there (core/health.py)."""
+        cell: int = self.table.get(self.row, STATUS)
+        return cell & STATUS_BITS, cell >> HEALTH_SHIFT
+
+    def move(self, before: tuple[int, int], after: tuple[int, int], now: float) -> bool:
+        """Go from one `health` to another for all workers; False when it is no longer the first: then look again.
+
+        now: monotonic seconds; where a slow start begins.
+        """
+        (was, came_from), (status, code) = before, after
+        if was != UP == status:
+            # Before the status: who sees that it is up must find when it came. If the swap fails, nobody has looked.
             self.table.set(self.row, UP_SINCE, max(1, int(now * 1000)))
-        self.table.set(self.row, STATUS, status)
-        self.announce()
+        if not self.table.swap(self.row, STATUS, came_from << HEALTH_SHIFT | was, code << HEALTH_SHIFT | status):
+            return False
+        if was != status:
+            self.announce()
+        return True
+
+    def set_status(self, status: int, now: float) -> None:
+        """Say for all workers whether it is UP, DOWN or SILENT, whatever its machine has come to."""
+        while True:
+            was, code = self.health()
+            if status == was or self.move((was, code), (status, code), now):
+                return
 
     def set_healthy(self, healthy: bool, now: float = 0.0) -> None:
         """Say for all workers whether it is up."""

@@ -6,6 +6,8 @@ back. Traffic may only speak against a backend that is up: an answer forgives it
 back, for what answers may be an old connection of a server that takes no new ones.
 
 The table is the whole machine: a pair that is missing is a bug. The picture in the documentation is drawn from it.
+Where it stands is one whole number (`code`), which lies in the shared table beside the status: so checks made by one
+process and failures seen by others move the same machine, and one that starts anew finds it as it was.
 Source: h11 `_state.py` (transitions as data), HAProxy (rise 2, fall 3).
 """
 
@@ -81,6 +83,11 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
 
 HEALTHY: Final = frozenset({State.NEW, State.UP, State.FALLING})
 
+# A code: the state's place in this list in the lowest bits, the count above them. Zeroed memory is NEW.
+_STATES: Final = tuple(State)
+_STATE_BITS: Final = 7
+_COUNT_SHIFT: Final = 3
+
 
 class HealthMachine:
     """One backend's health. rise, fall: how many in a row bring it up or take it down, at least 1.
@@ -102,9 +109,14 @@ class HealthMachine:
         return self.state in HEALTHY
 
     @property
-    def settled(self) -> bool:
-        """Whether an answer would change nothing."""
-        return self.state is State.UP
+    def code(self) -> int:
+        """Where it stands, as a whole number from 0 on."""
+        return self.in_a_row << _COUNT_SHIFT | _STATES.index(self.state)
+
+    def load(self, code: int) -> None:
+        """Stand where such a number says."""
+        self.state = _STATES[code & _STATE_BITS]
+        self.in_a_row = code >> _COUNT_SHIFT
 
     def passed(self) -> bool:
         """A check passed. This and its sisters return whether the backend came up or went down by it."""

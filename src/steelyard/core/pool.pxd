@@ -19,19 +19,18 @@ cdef class Pool:
     cdef readonly object spec
     cdef readonly str name
     cdef readonly Table table
+    cdef object outside
     cdef readonly tuple tiers
     cdef readonly Policy policy
     cdef readonly tuple backends
     cdef readonly RetryBudget retry
-    cdef readonly tuple health
     cdef readonly Refusal none_up
     cdef readonly Refusal full
     cdef readonly str key
     cdef readonly bint reads_body
     cdef readonly object sticky
-    cdef Py_ssize_t first_row
-    cdef bint checked
-    cdef set unsettled
+    cdef object machine
+    cdef readonly bint checked
 
     @cython.locals(backend=Backend, tier=Tier, home=Tier)
     cpdef object acquire(self, Pick request)

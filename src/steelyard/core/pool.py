@@ -15,11 +15,13 @@ from typing import Final
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core import table as cells
 from steelyard.core.backend import Backend
-from steelyard.core.guard import Guarded, Outside, make
-from steelyard.core.health import HealthMachine
+from steelyard.core.draft import NOTHING, Before, Draft
+from steelyard.core.guard import Guarded, Outside
+from steelyard.core.health import HealthMachine, State
 from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.retry import RetryBudget
-from steelyard.core.spec import BackendSpec, PoolSpec
+from steelyard.core.rows import PoolRows, in_order, rows_needed
+from steelyard.core.spec import PoolSpec
 from steelyard.core.stable import stable_hash
 from steelyard.core.sticky import Stickiness
 from steelyard.core.table import Table
@@ -47,52 +49,63 @@ class Refusal:
 class Pool:
     """Backends that can serve the same request, with one policy.
 
-    first_row: of the `rows_needed(spec)` rows of the table that are ours: one a tier, then the backends'.
+    rows: of the table, which are ours; or the first of as many as `rows_needed` says, in order.
     outside: what a policy that is not ours is watched with. policy: the first tier's.
-    health: one machine a backend, in their order; empty without a health check.
+    fresh: the rows are ours alone, and begin with the configured weights; else somebody has seen to that.
     reads_body: the request's body must be there before `acquire`, as far as it will be looked at.
     """
 
-    def __init__(self, spec: PoolSpec, table: Table, first_row: int, outside: Outside | None = None) -> None:
+    def __init__(
+        self, spec: PoolSpec, table: Table, rows: PoolRows | int, outside: Outside | None = None, fresh: bool = True
+    ) -> None:
+        self.table = table
+        self.outside = outside
+        self.backends: tuple[Backend, ...] = ()
+        self.tiers: tuple[Tier, ...] = ()
+        self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
+        self.machine = HealthMachine(1, 1)
+        rows = in_order(spec, rows) if isinstance(rows, int) else rows
+        draft = Draft(spec, table, rows, outside, fresh, NOTHING)
+        while draft.advance(len(spec.backends)):
+            pass
+        self.adopt(draft)
+
+    def draft(self, spec: PoolSpec, rows: PoolRows) -> Draft:
+        """Begin another configuration of this pool, of the same name; the weights are in the table already."""
+        backends = {backend.address: backend for backend in self.backends}
+        tiers = {tier.row: tier for tier in self.tiers}
+        before = Before(backends, tiers, self.spec.policy, self.sticky)
+        return Draft(spec, self.table, rows, self.outside, False, before)
+
+    def adopt(self, draft: Draft) -> None:
+        """Serve by a draft that is done, from the next request on. What is in flight is released as ever.
+
+        Live numbers, health and what policies have learnt stay with the backends that stay.
+        """
+        spec = draft.spec
+        if self.backends and spec.retry != self.spec.retry:
+            self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
         self.spec = spec
         self.name = spec.name
-        self.table = table
-        ranks = _ranks(spec)
-        self.first_row = first_row + len(ranks)  # of the backends
-        self.backends = tuple(
-            [
-                Backend(backend, table, self.first_row + index, first_row + rank, rank)
-                for index, backend in enumerate(spec.backends)
-                for rank in [ranks.index(_rank(backend))]
-            ]
-        )
-        self.tiers = tuple(
-            [
-                Tier(
-                    spec,
-                    table,
-                    first_row + rank,
-                    [backend for backend in self.backends if backend.tier == rank],
-                    make(spec.policy, table, first_row + rank, outside),
-                )
-                for rank in range(len(ranks))
-            ]
-        )
+        for backend, its_spec, rank in zip(draft.backends, spec.backends, draft.ranks, strict=True):
+            backend.adopt(its_spec, rank)
+        self.backends = tuple(draft.backends)
+        self.tiers = tuple(draft.tiers)
+        for tier, members in zip(self.tiers, draft.of_tier, strict=True):
+            tier.spare = None
+            if tier in draft.kept:
+                tier.adopt(spec, members)
         for tier, spare in pairwise(self.tiers):
             tier.spare = spare
         self.policy = self.tiers[0].policy
         self.key = spec.policy.key
         self.reads_body = self.policy.reads_body or (self.key is not None and self.key.startswith("body:"))
-        self.sticky = None if spec.sticky is None else Stickiness(spec.sticky, spec.name, self.backends)
-        self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
+        self.sticky = draft.sticky
         check = spec.health_check
         self.checked = check is not None
-        self.health: tuple[HealthMachine, ...] = ()
-        self.unsettled: set[Backend] = set()  # of whom an answer is news: it saves the machine a call a request
         none_up_after_s = 1
         if check is not None:
-            self.health = tuple([HealthMachine(check.rise, check.fall) for _ in self.backends])
-            self.unsettled.update(self.backends)
+            self.machine = HealthMachine(check.rise, check.fall)
             none_up_after_s = ceil(check.interval_s)  # before the next check nobody comes back
         self.none_up = Refusal(NONE_UP, none_up_after_s)
         self.full = Refusal(FULL, FULL_RETRY_AFTER_S)
@@ -100,7 +113,7 @@ class Pool:
     @staticmethod
     def rows_needed(spec: PoolSpec) -> int:
         """How many rows of the table a pool takes."""
-        return len(_ranks(spec)) + len(spec.backends)
+        return rows_needed(spec)
 
     def acquire(self, request: Pick) -> Backend | Refusal:
         """Choose a backend for one try of a request and count it as in flight.
@@ -133,9 +146,12 @@ class Pool:
         latency_s: from `acquire` to the head of the answer, where one came.
         """
         backend.finish(failed)
-        home = self.tiers[backend.tier]
-        self.table.add_mine(home.row, IN_FLIGHT, -1)
-        home.policy.ended(request, backend, failed, latency_s, now)
+        self.table.add_mine(backend.home, IN_FLIGHT, -1)
+        # It may have left the pool since, and with it its tier.
+        if backend.tier < len(self.tiers):
+            home = self.tiers[backend.tier]
+            if home.row == backend.home:
+                home.policy.ended(request, backend, failed, latency_s, now)
         return 0
 
     def kept(self, request: Pick, sticky: Stickiness) -> Backend | None:
@@ -161,7 +177,7 @@ class Pool:
 
     def answered(self, backend: Backend, now: float) -> bool:
         """A try was answered: earlier failures are forgiven. True when that changed whether it is up (it cannot)."""
-        return backend in self.unsettled and self.take_note(backend, "answered", True, now)
+        return self.checked and not backend.is_settled() and self.take_note(backend, "answered", True, now)
 
     def has_other(self, request: Pick) -> bool:
         """Whether there is a backend that this request could get now. Looks at every one: for failures only."""
@@ -196,17 +212,23 @@ class Pool:
 
     def take_note(self, backend: Backend, event: str, answers: bool, now: float) -> bool:
         """Feed a backend's machine, and tell all workers when that changes what it can be used for."""
-        machine = self.health[backend.row - self.first_row]
-        changed: bool = getattr(machine, event)()
-        if machine.settled:
-            self.unsettled.discard(backend)
-        else:
-            self.unsettled.add(backend)
-        if machine.healthy:
-            backend.set_status(UP, now)
-        elif event != "answered":  # an old connection says nothing of new ones
-            backend.set_status(DOWN if answers else SILENT, now)
-        return changed
+        machine = self.machine
+        while True:
+            before = status, code = backend.health()
+            machine.load(code)
+            changed: bool = getattr(machine, event)()
+            if machine.healthy:
+                status = UP
+            elif event != "answered":  # an old connection says nothing of new ones
+                status = DOWN if answers else SILENT
+            after = (status, machine.code)
+            if after == before or backend.move(before, after, now):
+                return changed
+
+    def health_of(self, backend: Backend) -> State:
+        """What is believed of a backend."""
+        self.machine.load(backend.health()[1])
+        return self.machine.state
 
     def take_key(self, request: Pick, name: str) -> int:
         """Hash what the pool's key names, once a request; absent and empty values leave the key 0. Returns 0."""
@@ -224,13 +246,3 @@ class Pool:
             if backend.takes_requests(home.panics(request.now)) and not request.has_tried(backend):
                 return self.full
         return self.none_up
-
-
-def _rank(backend: BackendSpec) -> tuple[bool, int]:
-    """What orders tiers: the lower is used first."""
-    return backend.backup, backend.tier
-
-
-def _ranks(spec: PoolSpec) -> list[tuple[bool, int]]:
-    """One for each tier, in order; a pool without backends has one too."""
-    return sorted({_rank(backend) for backend in spec.backends}) or [(False, 0)]

@@ -20,12 +20,20 @@ CODE_BYTES: Final = 16  # beyond guessing, as short as can be in every request
 
 
 class Stickiness:
-    """The cookies of one pool."""
+    """The cookies of one pool. before: those of its last configuration, which need not be made again."""
 
-    def __init__(self, spec: StickySpec, pool: str, backends: Sequence[Backend]) -> None:
+    def __init__(
+        self, spec: StickySpec, pool: str, backends: Sequence[Backend], before: "Stickiness | None" = None
+    ) -> None:
+        self.spec = spec
         self.cookie = spec.cookie
         self.part = f"cookie:{spec.cookie}"
-        codes = {backend: _code(spec.secret, pool, backend.address) for backend in backends}
+        known = {} if before is None or before.spec.secret != spec.secret else before.codes
+        codes = {
+            backend: known[backend] if backend in known else _code(spec.secret, pool, backend.address)
+            for backend in backends
+        }
+        self.codes = codes
         self.backend_of = {code: backend for backend, code in codes.items()}
         self.lines = {
             backend: f"{spec.cookie}={code}; Path=/; HttpOnly; SameSite=Lax" for backend, code in codes.items()

@@ -5,8 +5,12 @@ anyone may write, and goes on with one column of counters a worker (IN_FLIGHT, R
 alone writes. So a plain store is enough for a counter, readers add the columns up, and only `fetch_add` has to
 be atomic. Zeroed memory is a valid table: everything healthy, nothing in flight.
 
-The array lies over any writable buffer: a bytearray for one worker, a shared mapping for several. Both blocks are
-8 cells long, the 64 bytes of one cache line, so that no worker's store takes the line away that another is writing.
+The array lies over any writable buffer: a bytearray for one worker, a shared mapping for several. Blocks are whole
+cache lines (64 bytes, 8 cells), so that no worker's store takes the line away that another is writing; of the shared
+cells, those that are written for each request have a line of their own.
+Behind the rows there may be more cells: `rest`, lots of which tiers hold (core/homes.py).
+
+One row belongs to no pool: BALANCER, about the balancer itself, in a table that several processes share.
 """
 
 from mmap import mmap
@@ -15,14 +19,16 @@ from typing import Final
 COMPILED: Final = not __file__.endswith(".py")
 
 # Shared cells of a row: first a backend's, then those of a tier of a pool.
-STATUS: Final = 0  # UP, DOWN or SILENT
+STATUS: Final = 0  # UP, DOWN or SILENT in its lowest bits, what led to it above them (core/health.py)
 DRAINING: Final = 1  # 1 while a backend only finishes what it has
 WEIGHT: Final = 2  # as configured, or set since: a whole number
 SHARE: Final = 3  # the weight that counts now, in thousandths: less than WEIGHT says during a slow start
 UP_SINCE: Final = 4  # when it came back, in monotonic milliseconds; 0 when that is long ago
-CURSOR: Final = 5  # whose turn it is; one for all workers
-GENERATION: Final = 6  # goes up with every change of a status, a weight or a draining in the tier
-SHARED_CELLS: Final = 8
+GENERATION: Final = 5  # goes up with every change of a status, a weight or a draining in the tier
+LOT: Final = 6  # where in `rest` the tier's lot begins, counted from 1; 0 without one
+LOT_CELLS: Final = 7  # how long it is
+CURSOR: Final = 8  # whose turn it is; one for all workers
+SHARED_CELLS: Final = 16
 
 # Counters of a row: one block a worker, of which it alone is the writer.
 IN_FLIGHT: Final = 0
@@ -30,9 +36,22 @@ REQUESTS: Final = 1
 FAILURES: Final = 2
 WORKER_CELLS: Final = 8
 
+# The row about the balancer itself, and its cells: shared ones, then those of each worker.
+BALANCER: Final = 0
+ROWS_USED: Final = 0  # rows from here on were never used
+CONFIGURATION: Final = 1  # which configuration is in force, counted from 1
+RELOADS: Final = 2  # configurations that were taken
+REFUSED: Final = 3  # and those that were not
+WORKERS_LOST: Final = 4  # workers that ended without being told to
+BEAT: Final = 0  # when the worker's loop came round last, in monotonic milliseconds
+CLIENTS: Final = 1  # open client connections, as of then
+
 UP: Final = 0  # what zeroed memory says: a backend is believed in until something is known against it
 DOWN: Final = 1  # it answers checks, but not as it should: when most are down, it is asked all the same
 SILENT: Final = 2  # it cannot be connected to, or does not answer
+STATUS_BITS: Final = 3  # of the cell, for these
+HEALTH_SHIFT: Final = 2  # above them: the code of its machine of health
+SETTLED: Final = 1 << HEALTH_SHIFT | UP  # the whole cell of one that is up with nothing against it
 
 WEIGHT_UNIT: Final = 1000  # a weight of 1, as a SHARE
 
@@ -58,6 +77,7 @@ class Table:
         if len(view) < needed:
             raise ValueError(f"{len(view)} bytes for {rows} rows and {workers} workers; needs {needed}")
         self.cells = view[:needed].cast("q")
+        self.rest = view[needed : len(view) - len(view) % CELL_BYTES].cast("q")
         self.rows = rows
         self.workers = workers
         self.worker = worker
@@ -90,6 +110,16 @@ class Table:
         self.cells[at] = before + n
         return before
 
+    def swap(self, row: int, cell: int, before: int, value: int) -> bool:
+        """Store into a shared cell if it still holds `before`; atomic among all processes when compiled."""
+        at = row * self.stride + cell
+        found = self.cells[at]
+        if COMPILED:  # pragma: no cover (coverage sees only the interpreted run)
+            return atomic_swap(self.cells, at, before, value) != 0  # type: ignore[name-defined,no-any-return] # noqa: F821
+        if found == before:
+            self.cells[at] = value
+        return found == before
+
     def mine(self, row: int, cell: int) -> int:
         """Our own worker's counter."""
         return self.cells[row * self.stride + self.column + cell]
@@ -111,9 +141,26 @@ class Table:
             left -= 1
         return added
 
-    def clear_column(self, worker: int) -> None:
-        """Forget a worker that died: what it had in flight is no longer. The row's shared cells stay."""
-        for row in range(self.rows):
+    def set_mine(self, row: int, cell: int, value: int) -> int:
+        """Store into one of our own worker's cells. Returns 0."""
+        self.cells[row * self.stride + self.column + cell] = value
+        return 0
+
+    def of_worker(self, row: int, worker: int, cell: int) -> int:
+        """A counter of one worker, whichever."""
+        return self.cells[row * self.stride + SHARED_CELLS + worker * WORKER_CELLS + cell]
+
+    def clear_column(self, worker: int, rows: int | None = None) -> None:
+        """Forget a worker that died: what it had in flight is no longer. The row's shared cells stay.
+
+        rows: only the first so many, as far as rows were ever used; touching the others would take up their memory.
+        """
+        for row in range(self.rows if rows is None else rows):
             start = row * self.stride + SHARED_CELLS + worker * WORKER_CELLS
             for cell in range(WORKER_CELLS):
                 self.cells[start + cell] = 0
+
+    def clear_row(self, row: int) -> None:
+        """Make it one that nobody has used. Only for a row that no worker writes to any more."""
+        for at in range(row * self.stride, (row + 1) * self.stride):
+            self.cells[at] = 0

@@ -39,18 +39,22 @@ class Tier:
     def __init__(self, spec: PoolSpec, table: Table, row: int, backends: Sequence[Backend], policy: Policy) -> None:
         self.table = table
         self.row = row
-        self.backends = tuple(backends)
         self.policy = policy
-        self.panic_threshold = spec.panic_threshold
-        self.window_s = 0.0 if spec.slow_start is None else spec.slow_start.window_s
-        self.exponent = 1.0 if spec.slow_start is None else 1.0 / spec.slow_start.aggression
         self.spare: Tier | None = None
         self.healthy = 0
         self.panicking = False
-        self.generation = NEVER_SEEN  # the first request looks: here there is no clock for slow starts that go on
         self.next_at = inf
-        policy.rebuild(self.backends)
+        self.adopt(spec, backends)
+
+    def adopt(self, spec: PoolSpec, backends: Sequence[Backend]) -> None:
+        """Consist of these backends from now on."""
+        self.backends = tuple(backends)
+        self.panic_threshold = spec.panic_threshold
+        self.window_s = 0.0 if spec.slow_start is None else spec.slow_start.window_s
+        self.exponent = 1.0 if spec.slow_start is None else 1.0 / spec.slow_start.aggression
+        self.generation = NEVER_SEEN  # the next request looks: here there is no clock for slow starts that go on
         self.shares = [backend.share() for backend in self.backends]
+        self.policy.rebuild(self.backends)
 
     def pick(self, request: Pick) -> Backend | None:
         """The policy's choice; None when nobody of this tier can be picked."""

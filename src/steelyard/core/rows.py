@@ -1,0 +1,41 @@
+"""Which rows of the table a pool has: one a tier, where that tier's backends announce what changes, and one a backend.
+
+A row stays with its backend as long as the configuration has that backend, through every reload: what is in flight
+there, its weight and its health stay where they are. Who gives rows out is control/ledger.py; where nothing is ever
+reloaded they lie in order.
+"""
+
+from typing import NamedTuple
+
+from steelyard.core.spec import BackendSpec, PoolSpec
+
+Rank = tuple[bool, int]
+
+
+class PoolRows(NamedTuple):
+    """tiers: by rank, the first used first. backends: in the order of the specification."""
+
+    tiers: tuple[int, ...]
+    backends: tuple[int, ...]
+
+
+def rank_of(backend: BackendSpec) -> Rank:
+    """What orders tiers: the lower is used first."""
+    return backend.backup, backend.tier
+
+
+def ranks_of(spec: PoolSpec) -> list[Rank]:
+    """One for each tier, in order; a pool without backends has one too."""
+    return sorted({rank_of(backend) for backend in spec.backends}) or [(False, 0)]
+
+
+def rows_needed(spec: PoolSpec) -> int:
+    """How many rows a pool takes."""
+    return len(ranks_of(spec)) + len(spec.backends)
+
+
+def in_order(spec: PoolSpec, first_row: int) -> PoolRows:
+    """So many rows from the first on: the tiers', then the backends'."""
+    first_backend = first_row + len(ranks_of(spec))
+    tiers = tuple(range(first_row, first_backend))
+    return PoolRows(tiers, tuple(range(first_backend, first_backend + len(spec.backends))))
