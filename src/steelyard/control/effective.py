@@ -53,24 +53,24 @@ def _file(spec: Spec, explain: bool) -> Iterator[str]:
 def _listener(listener: ListenerSpec, explain: bool) -> Iterator[str]:
     yield f"bind: {written.scalar(format_address(listener.host, listener.port))}"
     yield "protocol: http"
-    yield from _list("routes", [_route(route) for route in listener.routes], Route, explain)
+    yield from _list("routes", [route_entry(route) for route in listener.routes], Route, explain)
     yield from _keys(Listener, listener, explain, leave={"bind", "protocol", "routes", "pool"})
 
 
 def _pool(pool: PoolSpec, explain: bool) -> Iterator[str]:
     yield "policy:"
-    yield from _indented(1, _keys(Policy, pool.policy, explain, leave=_idle_options(pool.policy)))
+    yield from _indented(1, _keys(Policy, pool.policy, explain, leave=idle_options(pool.policy)))
     yield from _list("backends", [_backend(backend) for backend in pool.backends], Backend, explain)
     if pool.health_check is None:
         yield "health_check: off"
     else:
         yield "health_check:"
-        unread = _unread_keys(pool.health_check)
+        unread = unread_keys(pool.health_check)
         yield from _indented(1, _keys(HealthCheck, pool.health_check, explain, leave=unread))
     yield from _keys(Pool, pool, explain, leave={"policy", "backends", "health_check"})
 
 
-def _route(route: RouteSpec) -> dict[str, Any]:
+def route_entry(route: RouteSpec) -> dict[str, Any]:
     """A route's keys that are set; what is absent matches everything."""
     entry = {
         Route.alias_of(field.name): written.plain(field.name, value)
@@ -91,13 +91,14 @@ def _backend(backend: BackendSpec) -> dict[str, Any]:
     }
 
 
-def _idle_options(policy: PolicySpec) -> set[str]:
+def idle_options(policy: PolicySpec) -> set[str]:
     """Options that the policy does not read, and that the file therefore may not have."""
     idle = {name for name in Policy.model_fields if name not in rules.read_by(policy)} - {"name"}
     return idle if policy.key is not None else idle | {"key"}
 
 
-def _unread_keys(check: HealthCheckSpec) -> set[str]:
+def unread_keys(check: HealthCheckSpec) -> set[str]:
+    """Fields that a check of this kind does not read, and that the file therefore may not have."""
     return set() if check.kind == "http" else {"path", "expect"}
 
 
