@@ -97,6 +97,11 @@ pools:
 {POOL_DEFAULTS.replace("20%", "off").replace("total: off", "total: 90s")}\
 access_log: "-"
 drain_timeout: 30s
+workers: auto
+max_backends: 16384
+user: off
+pid_file: off
+watch: false
 """
 
 
@@ -127,6 +132,8 @@ def test_every_default_is_explained() -> None:
     assert "      # max_body, default off: the applications behind know best; set it where they do not\n" in text
     assert "      name: hash  # default round_robin: what nginx and Envoy do; everyone can predict it\n" in text
     assert "      key: client_ip  # default: client_ip where a hashing policy is named without a key\n" in text
+    for key in ("workers: auto", "max_backends: 16384", "user: off", "pid_file: off", "watch: false"):
+        assert f"\n{key}  # default: " in text
 
 
 def test_explaining_changes_nothing() -> None:
@@ -297,6 +304,11 @@ def specs(draw: st.DrawFn) -> spec.Spec:
         pools=tuple(draw(pools(name)) for name in of_pools),
         access_log=draw(st.none() | LINES),
         drain_timeout_s=draw(SECONDS | st.just(0.0)),
+        workers=draw(st.none() | st.integers(1, 256)),
+        max_backends=draw(st.integers(8, 1_000_000)),  # two pools of four have room
+        user=draw(st.sampled_from([None, "root", "0"])),
+        pid_file=draw(st.none() | LINES),
+        watch=draw(st.booleans()),
     )
 
 

@@ -113,10 +113,22 @@ LimitOrOff = Annotated[
 ]
 Flag = Annotated[bool, BeforeValidator(readers.flag), WithJsonSchema({"type": "boolean"})]
 Text = Annotated[str, BeforeValidator(readers.as_text), _text_schema()]
-LogPath = Annotated[
+PathOrOff = Annotated[
     str | None,
     BeforeValidator(readers.off_or(readers.line)),
     WithJsonSchema({"anyOf": [{"type": "string"}, _OFF_SCHEMA]}),
+]
+WorkersOrAuto = Annotated[
+    int | None,
+    BeforeValidator(readers.auto_or(readers.integer(1, 256))),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 256}, _VARIABLE_SCHEMA]}
+    ),
+]
+UserOrOff = Annotated[
+    str | None,
+    BeforeValidator(readers.off_or(readers.user)),
+    WithJsonSchema({"anyOf": [{"type": ["string", "integer"], "examples": ["www-data"]}, _OFF_SCHEMA]}),
 ]
 
 Bind = Annotated[

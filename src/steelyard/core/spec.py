@@ -220,9 +220,17 @@ class Spec:
     """Everything that one balancer runs.
 
     access_log: a path, `-` for standard output, or None for no log.
+    workers: processes that serve; None is one a core. max_backends: of all pools together, now and after any reload.
+    user: a name or a number, as written, that the workers run as, with the groups of that user; None changes nothing.
+    pid_file: a path, for the number of the main process. watch: a change of the file is loaded at once.
     """
 
     listeners: tuple[ListenerSpec, ...]
     pools: tuple[PoolSpec, ...]
     access_log: str | None = _default(None, "costs a write for every batch of requests; most fleets log elsewhere")
     drain_timeout_s: float = _default(30.0, "what in-flight requests get to finish when the balancer stops")
+    workers: int | None = _default(None, "one a core that this process may use: a second event loop there only waits")
+    max_backends: int = _default(16384, "what the table that workers share has room for; unused room costs no memory")
+    user: str | None = _default(None, "whoever started it; a balancer that root starts, for port 80, should name one")
+    pid_file: str | None = _default(None, "systemd, containers and shells know the number of what they start")
+    watch: bool = _default(False, "files are saved in steps: a reload that is asked for never reads half of one")
