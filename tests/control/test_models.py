@@ -112,7 +112,7 @@ def fields_of(shape: type[Shape]) -> set[str]:
         (models.ListenerTimeouts, set(), set()),
         (models.Respond, set(), set()),
         (models.Route, set(), set()),
-        (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port"}),
+        (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port", "path"}),
         (models.Probe, set(), set()),
         (models.Policy, set(), set()),
         (models.SlowStart, set(), set()),
