@@ -186,10 +186,14 @@ def routes(draw: st.DrawFn, index: int, pools: list[str]) -> spec.RouteSpec:
 
 @st.composite
 def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.ListenerSpec:
+    on_tcp = st.tuples(HOSTS, st.sampled_from([0, 1000 + index]), st.none())
+    on_unix = st.tuples(st.just(""), st.just(0), st.sampled_from([f"/run/{index}.sock", f"/a b/$${index}: #"]))
+    host, port, path = draw(on_tcp | on_unix)
     return spec.ListenerSpec(
         name=name,
-        host=draw(HOSTS),
-        port=draw(st.sampled_from([0, 1000 + index])),
+        host=host,
+        port=port,
+        path=path,
         routes=tuple(draw(routes(number, pools)) for number in range(draw(st.integers(1, 3)))),
         trusted_proxies=draw(some(st.sampled_from(["10.0.0.0/8", "::1", "fd00::/8"]))),
         timeouts=draw(st.builds(spec.ListenerTimeouts, SECONDS, SECONDS, SECONDS, SECONDS)),

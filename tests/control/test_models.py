@@ -102,6 +102,11 @@ def test_what_is_not_written_keeps_the_default_of_the_spec() -> None:
     assert spec.Spec((web,), (app,)) == load(listener(""))
 
 
+def test_a_listener_on_a_unix_socket_has_a_path_and_neither_host_nor_port() -> None:
+    web = spec.ListenerSpec("web", "", 0, (spec.RouteSpec(pool="app"),), path="/run/lb.sock")
+    assert web == load(listener("").replace(":8080", "unix:/run/lb.sock")).listeners[0]
+
+
 def fields_of(shape: type[Shape]) -> set[str]:
     return {field.name for field in dataclasses.fields(shape.spec_type)}
 

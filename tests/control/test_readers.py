@@ -58,6 +58,7 @@ POSITIVE = readers.duration_from("1ms")
         (["a"], readers.at_least_one, "a"),
         ("a\tb", readers.line, "a\tb"),
         (("0.0.0.0", 80), readers.bind, ":80"),
+        ("/run/lb.sock", readers.bind, "unix:/run/lb.sock"),
         (("a", 80), readers.backend_address, "a:80"),
         ("10.0.0.0/8", readers.network, "10.0.0.0/8"),
     ],

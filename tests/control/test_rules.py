@@ -61,6 +61,9 @@ def test_two_listeners_on_one_address_are_both_named() -> None:
       f: {bind: nonsense, pool: nowhere}
       g: 7
       h: {bind: , pool: app}
+      i: {bind: "unix:/run/lb.sock", pool: app}
+      j: {bind: "unix:/run/lb.sock", pool: app}
+      k: {bind: "unix:/run/other.sock", pool: app}
     pools: {app: {backends: [a:1]}}
     """
     assert [
@@ -69,6 +72,7 @@ def test_two_listeners_on_one_address_are_both_named() -> None:
         "a.yaml:9: listeners.f.pool: unknown pool (got nowhere); known: app",
         "a.yaml:10: listeners.g: must be a mapping (got 7); write its keys below it, indented",
         "a.yaml:11: listeners.h.bind: has no value; write one, or take the key out",
+        "a.yaml:13: listeners.j.bind: is the address of listener i too (got unix:/run/lb.sock); give each its own path",
     ] == problems(text)
 
 

@@ -132,7 +132,9 @@ UserOrOff = Annotated[
 ]
 
 Bind = Annotated[
-    tuple[str, int], BeforeValidator(readers.bind), _text_schema(examples=["0.0.0.0:8080", ":8080", "[::]:8080"])
+    tuple[str, int] | str,
+    BeforeValidator(readers.bind),
+    _text_schema(examples=["0.0.0.0:8080", ":8080", "[::]:8080", "unix:/run/steelyard/web.sock"]),
 ]
 BackendAddress = Annotated[tuple[str, int], BeforeValidator(readers.backend_address), WithJsonSchema(_ADDRESS_SCHEMA)]
 Network = Annotated[str, BeforeValidator(readers.network), _text_schema(examples=["10.0.0.0/8"])]

@@ -69,7 +69,9 @@ class Listener(Shape):
     """An address that is accepted on."""
 
     spec_type = spec.ListenerSpec
-    bind: fields.Bind = required("bind", "host:port; [::]:port; :port is every IPv4 address", "0.0.0.0:8080")
+    bind: fields.Bind = required(
+        "bind", "host:port; [::]:port; :port is every IPv4 address; unix:/path", "0.0.0.0:8080"
+    )
     protocol: Annotated[str, *fields.choice("http", what="protocol")] = optional("protocol", "what is spoken here")
     routes: Annotated[tuple[Route, ...], AfterValidator(rules.none_is_hidden)] = optional(
         "routes", "the first one that matches is taken"
@@ -93,10 +95,11 @@ class Listener(Shape):
         """The checked listener."""
         given = self.given()
         given.pop("protocol", None)
-        host, port = given.pop("bind")
+        bind = given.pop("bind")
+        host, port, path = ("", 0, bind) if isinstance(bind, str) else (*bind, None)
         pool = given.pop("pool", None)
         routes = given.pop("routes", (spec.RouteSpec(pool=pool),))
-        return spec.ListenerSpec(name=name, host=host, port=port, routes=routes, **given)
+        return spec.ListenerSpec(name=name, host=host, port=port, path=path, routes=routes, **given)
 
 
 class Probe(Shape):

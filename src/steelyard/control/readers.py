@@ -211,8 +211,8 @@ def user(value: Any) -> str:
     return text
 
 
-def bind(value: Any) -> tuple[str, int]:
-    """(host, port) to accept on."""
+def bind(value: Any) -> tuple[str, int] | str:
+    """(host, port) to accept on, or the path of a unix socket."""
     return addresses.parse_bind(as_text(value))
 
 

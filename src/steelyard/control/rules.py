@@ -55,19 +55,20 @@ def between_parts(data: Any) -> list[Fault]:
         for name in (named if isinstance(named, dict) else ())
         if not _NAME.fullmatch(name)
     ]
-    first: dict[tuple[str, int], str] = {}
+    first: dict[tuple[str, int] | str, str] = {}
     for name, listener in (parts.get("listeners") or {}).items() if isinstance(parts.get("listeners"), dict) else ():
         bind = _bind_of(listener)
         if bind is None:
             continue
         if bind in first:
             message = f"is the address of listener {first[bind]} too"
-            faults.append(Fault(message, "give each its own port", at=("listeners", name, "bind")))
+            mend = f"give each its own {'path' if isinstance(bind, str) else 'port'}"
+            faults.append(Fault(message, mend, at=("listeners", name, "bind")))
         first.setdefault(bind, name)
     return faults
 
 
-def _bind_of(listener: Any) -> tuple[str, int] | None:
+def _bind_of(listener: Any) -> tuple[str, int] | str | None:
     """Where a listener is to be; None when that cannot be said, or when any free port will do."""
     written = listener.get("bind") if isinstance(listener, dict) else None
     if not isinstance(written, str):
@@ -76,7 +77,7 @@ def _bind_of(listener: Any) -> tuple[str, int] | None:
         bind = parse_bind(written)
     except Fault:
         return None
-    return bind if bind[1] else None
+    return bind if isinstance(bind, str) or bind[1] else None
 
 
 def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
