@@ -265,7 +265,7 @@ class FakeLoop:
 class FakeTransport:
     """One connection as its protocol sees it, and the means to play the other end."""
 
-    def __init__(self, loop: FakeLoop, protocol: Any, address: tuple[str, int]) -> None:
+    def __init__(self, loop: FakeLoop, protocol: Any, address: str | tuple[str, int]) -> None:
         self.loop = loop
         self.protocol = protocol
         self.address = address
@@ -526,10 +526,10 @@ class World:
     def _on_change(self, pool: Pool, backend: Backend, up: bool, detail: str) -> None:
         self.changes.append((backend.host, up))
 
-    def client(self, address: str = CLIENT) -> Peer:
-        """A client connects."""
+    def client(self, address: str = CLIENT, on_unix: bool = False) -> Peer:
+        """A client connects. on_unix: to a unix socket, where the address is its own path, or empty."""
         protocol: Any = Downstream(self.context)
-        transport = FakeTransport(self.loop, protocol, (address, 40000))
+        transport = FakeTransport(self.loop, protocol, address if on_unix else (address, 40000))
         protocol.connection_made(transport)
         peer = Peer("the client", self, transport)
         self.clients.append(peer)

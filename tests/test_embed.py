@@ -14,7 +14,7 @@ MAPPING = {"listeners": {"web": {"bind": "127.0.0.1:0", "routes": [{"respond": {
 
 
 async def body_of(lb: LoadBalancer) -> bytes:
-    reader, writer = await asyncio.open_connection(*lb.address("web"))
+    reader, writer = await asyncio.open_connection(lb.address("web").host, lb.address("web").port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     answer = await reader.read()
     writer.close()
@@ -67,7 +67,7 @@ async def test_when_one_address_cannot_be_had_none_is_left_listening() -> None:
             "taken": {**MAPPING["listeners"]["web"], "bind": str(taken)},
         }
         other = LoadBalancer({"listeners": listeners, "pools": {}})
-        with pytest.raises(ListenError, match=f"listener 'taken': {taken}: the port is in use"):
+        with pytest.raises(ListenError, match=f"listeners.taken.bind: {taken}: the port is in use"):
             await other.start()
         with pytest.raises(SteelyardError, match="does not run"):
             other.address("free")

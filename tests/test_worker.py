@@ -26,7 +26,7 @@ async def test_a_callback_for_records_that_raises_costs_no_answer() -> None:
         raise ValueError(record.word)
 
     async with LoadBalancer(ANSWERED, on_record=on_record) as lb:
-        reader, writer = await asyncio.open_connection(*lb.address("web"))
+        reader, writer = await asyncio.open_connection(lb.address("web").host, lb.address("web").port)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n")
         answer = await reader.read()
         writer.close()
@@ -50,7 +50,7 @@ async def test_a_policy_of_one_s_own_is_loaded_watched_and_its_fault_is_logged(
         async with LoadBalancer(one_pool(PolicySpec("worker_own:pick", fallback="random"))) as lb:
             policy = lb.pool("app").policy
             assert isinstance(policy, Guarded)
-            reader, writer = await asyncio.open_connection(*lb.address("web"))
+            reader, writer = await asyncio.open_connection(lb.address("web").host, lb.address("web").port)
             with caplog.at_level(logging.WARNING, "steelyard"):
                 writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 answer = await reader.read()

@@ -2,7 +2,7 @@
 
     async with LoadBalancer({"listeners": {"web": {"bind": "127.0.0.1:0", "pool": "web"}},
                              "pools": {"web": {"backends": ["localhost:8000"]}}}) as lb:
-        print(lb.address("web").url)
+        print(lb.address("web"))
 
 It is the same worker as that of `steelyard run`, so what a test sees is what production does.
 """
@@ -17,7 +17,7 @@ from steelyard.core.pool import Pool
 from steelyard.core.spec import Spec
 from steelyard.errors import SteelyardError
 from steelyard.observe.accesslog import OnRecord
-from steelyard.proxy.listener import Address
+from steelyard.proxy.bind import Address
 from steelyard.worker import Worker
 
 

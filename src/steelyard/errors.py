@@ -135,7 +135,15 @@ class ProtocolError(SteelyardError):
 
 
 class ListenError(SteelyardError):
-    """An address cannot be listened on; the message names the listener, the address and the mend."""
+    """An address cannot be listened on; the message begins with the key that holds it, and names the mend.
+
+    listener: its name. what: the message without the key: the address, what is wrong with it and the mend.
+    """
+
+    def __init__(self, listener: str, what: str) -> None:
+        super().__init__(f"listeners.{listener}.bind: {what}")
+        self.listener = listener
+        self.what = what
 
 
 class ConfigError(SteelyardError):

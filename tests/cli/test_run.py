@@ -113,13 +113,16 @@ def test_wrong_arguments_are_answered_as_arguments(served: list[Spec]) -> None:
     assert "command line: --policy: unknown policy (got round_robbin); did you mean round_robin?\n" == result.stderr
 
 
-def test_an_address_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """It begins with what holds the address: the option, or the key of the file."""
+
     def fail(spec: Spec) -> None:
-        raise ListenError("listener 'web': 0.0.0.0:8080: in use; take another port")
+        raise ListenError("web", "0.0.0.0:8080: in use; take another port")
 
     monkeypatch.setattr(serve, "serve", fail)
-    result = run("a:1")
-    assert (1, "listener 'web': 0.0.0.0:8080: in use; take another port\n") == (result.exit_code, result.stderr)
+    for arguments, holder in ((("a:1",), "--listen"), (("-c", file), "listeners.web.bind")):
+        result = run(*arguments)
+        assert (1, f"{holder}: 0.0.0.0:8080: in use; take another port\n") == (result.exit_code, result.stderr)
 
 
 def test_an_access_log_that_cannot_be_opened_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

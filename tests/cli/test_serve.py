@@ -18,6 +18,7 @@ from steelyard.cli import serve
 from steelyard.control import config
 from steelyard.core.spec import Spec
 from steelyard.errors import ListenError
+from steelyard.proxy.bind import Address
 from tests.real.programs import accepting
 from tests.real.support import free_ports
 from tests.systems.programs import HOST, PATIENCE_S, get
@@ -52,7 +53,7 @@ class FakeBalancer:
 
     async def start(self) -> None:
         if self.refuses:
-            raise ListenError("in use")
+            raise ListenError("web", "in use")
         self.calls.append("start")
         for number in self.on_start:
             os.kill(os.getpid(), number)
@@ -64,8 +65,8 @@ class FakeBalancer:
         if self.drains_for_ever and drain_s is None:
             await asyncio.Event().wait()
 
-    def address(self, name: str) -> str:
-        return f"{name}.example.org:80"
+    def address(self, name: str) -> Address:
+        return Address(f"{name}.example.org", 80)
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_a_real_port_in_use_is_one_line_and_ends_with_1() -> None:
         with started("127.0.0.1:1", "--listen", address) as process:
             said, errors = process.communicate(timeout=30)
     assert (1, "", 1) == (process.returncode, said, len(errors.splitlines()))
-    assert errors.startswith(f"listener 'web': {address}: ")
+    assert errors.startswith(f"--listen: {address}: ")
 
 
 @pytest.mark.real

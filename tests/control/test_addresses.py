@@ -11,6 +11,7 @@ from steelyard.control.fault import Fault
 from steelyard.core.spec import format_address
 from tests.control.said import fault
 
+SHORTER = "and the kernel takes 107; use a shorter one, such as unix:/run/steelyard/web.sock"
 NO_ZONE = "which is not an interface; write its name or number, as in fe80::1%eth0"
 
 
@@ -26,9 +27,12 @@ NO_ZONE = "which is not an interface; write its name or number, as in fe80::1%et
         (("fe80::1%br-0123_a.1000", 80), "[fe80::1%br-0123_a.1000]:80"),
         (("localhost", 65535), "localhost:65535"),
         (("my_app-1.example.org.", 80), "my_app-1.example.org.:80"),
+        ("/run/lb.sock", "unix:/run/lb.sock"),
+        ("/run/a b/é.sock", "unix:/run/a b/é.sock"),
+        ("/" + "a" * 106, "unix:/" + "a" * 106),
     ],
 )
-def test_a_bind_is_a_host_and_a_port(expected: tuple[str, int], text: str) -> None:
+def test_a_bind_is_a_host_and_a_port_or_the_path_of_a_socket(expected: object, text: str) -> None:
     assert expected == addresses.parse_bind(text)
 
 
@@ -36,7 +40,15 @@ def test_a_bind_is_a_host_and_a_port(expected: tuple[str, int], text: str) -> No
     ("expected", "text"),
     [
         ("has no host; write :8080 for every address, or 127.0.0.1:8080 for this machine alone", "8080"),
-        ("is a unix socket, which is not listened on; write host:port", "unix:/run/lb.sock"),
+        ("has no path; write unix:/run/steelyard/web.sock", "unix:"),
+        ("has the path 'lb.sock', which is not absolute; write unix:/run/steelyard/web.sock", "unix:lb.sock"),
+        ("has the path '@lb', which is not absolute; write unix:/run/steelyard/web.sock", "unix:@lb"),
+        ("has a path that can be written shorter; write unix:/run/lb.sock", "unix:///run/lb.sock"),
+        ("has a path that can be written shorter; write unix:/run/lb.sock", "unix://run/./x/../lb.sock"),
+        ("has a path that can be written shorter; write unix:/run", "unix:/run/"),
+        ("has a path with a character that cannot be seen; take it out", "unix:/run/lb\n.sock"),
+        (f"has a path of 108 bytes, {SHORTER}", "unix:/" + "a" * 107),
+        (f"has a path of 109 bytes, {SHORTER}", "unix:/" + "é" * 54),
         ("names every address with '*'; write 0.0.0.0:80, or [::]:80 for IPv6", "*:80"),
         ("has no port; write localhost:8080", "localhost"),
         ("has no port; write localhost:8080", "localhost:"),

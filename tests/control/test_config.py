@@ -26,6 +26,8 @@ SMALL_SPEC = spec.Spec(
     (spec.PoolSpec("web", (spec.BackendSpec("a", 1),)),),
 )
 
+KNOWN = "known: listeners, pools, access_log, drain_timeout, workers, max_backends, user, pid_file, watch"
+
 BAD = """\
 listeners:
   web:
@@ -48,7 +50,7 @@ pools:
     retry: {mark_down: maybe}
     retry: {}
   api: {backends: a:1}
-workers: auto
+plugins: auto
 """
 
 
@@ -73,7 +75,7 @@ def test_everything_that_is_wrong_is_said_in_the_order_of_the_file() -> None:
         "a.yaml:19: pools.web.retry.mark_down: is neither true nor false (got maybe); write true or false",
         "a.yaml:20: pools.web.retry: is written twice, first in line 19; keep one of the two",
         "a.yaml:21: pools.api.backends: must be a list (got a:1); write [one, two], or one a line after '- '",
-        "a.yaml:22: workers: unknown key (got auto); known: listeners, pools, access_log, drain_timeout",
+        "a.yaml:22: plugins: unknown key (got auto); " + KNOWN,
     ] == problems(BAD)
 
 
@@ -134,7 +136,7 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path, monkeypatch: pytest.Monkey
         ("{file}:2: file: is not UTF-8; save it as UTF-8", b"a: 1\nb: \xff\n"),
         ("{file}:1: file: is not UTF-8; save it as UTF-8", b"\xff\n"),
         ("{file}:2: file: is not UTF-8; save it as UTF-8", b"\n\xff\n"),
-        ("{file}:1: a: unknown key (got 1); known: listeners, pools, access_log, drain_timeout", b"\xef\xbb\xbfa: 1\n"),
+        ("{file}:1: a: unknown key (got 1); " + KNOWN, b"\xef\xbb\xbfa: 1\n"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(expected: str, content: bytes | None, tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_a_wrong_mapping_is_answered_with_the_paths_of_its_keys() -> None:
         "configuration: listeners.w.pool: unknown pool (got p); known: 8",
         "configuration: listeners.w.backlog: is not a whole number (got true); use 1 to 65535",
         "configuration: pools.8.backends[0]: has no host (got 7); write localhost:7",
-        "configuration: x: unknown key; known: listeners, pools, access_log, drain_timeout",
+        "configuration: x: unknown key; " + KNOWN,
     ] == [str(problem) for problem in caught.value.problems]
 
 

@@ -97,6 +97,11 @@ pools:
 {POOL_DEFAULTS.replace("20%", "off").replace("total: off", "total: 90s")}\
 access_log: "-"
 drain_timeout: 30s
+workers: auto
+max_backends: 16384
+user: off
+pid_file: off
+watch: false
 """
 
 
@@ -127,6 +132,8 @@ def test_every_default_is_explained() -> None:
     assert "      # max_body, default off: the applications behind know best; set it where they do not\n" in text
     assert "      name: hash  # default round_robin: what nginx and Envoy do; everyone can predict it\n" in text
     assert "      key: client_ip  # default: client_ip where a hashing policy is named without a key\n" in text
+    for key in ("workers: auto", "max_backends: 16384", "user: off", "pid_file: off", "watch: false"):
+        assert f"\n{key}  # default: " in text
 
 
 def test_explaining_changes_nothing() -> None:
@@ -179,10 +186,14 @@ def routes(draw: st.DrawFn, index: int, pools: list[str]) -> spec.RouteSpec:
 
 @st.composite
 def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.ListenerSpec:
+    on_tcp = st.tuples(HOSTS, st.sampled_from([0, 1000 + index]), st.none())
+    on_unix = st.tuples(st.just(""), st.just(0), st.sampled_from([f"/run/{index}.sock", f"/a b/$${index}: #"]))
+    host, port, path = draw(on_tcp | on_unix)
     return spec.ListenerSpec(
         name=name,
-        host=draw(HOSTS),
-        port=draw(st.sampled_from([0, 1000 + index])),
+        host=host,
+        port=port,
+        path=path,
         routes=tuple(draw(routes(number, pools)) for number in range(draw(st.integers(1, 3)))),
         trusted_proxies=draw(some(st.sampled_from(["10.0.0.0/8", "::1", "fd00::/8"]))),
         timeouts=draw(st.builds(spec.ListenerTimeouts, SECONDS, SECONDS, SECONDS, SECONDS)),
@@ -297,6 +308,11 @@ def specs(draw: st.DrawFn) -> spec.Spec:
         pools=tuple(draw(pools(name)) for name in of_pools),
         access_log=draw(st.none() | LINES),
         drain_timeout_s=draw(SECONDS | st.just(0.0)),
+        workers=draw(st.none() | st.integers(1, 256)),
+        max_backends=draw(st.integers(8, 1_000_000)),  # two pools of four have room
+        user=draw(st.sampled_from([None, "root", "0"])),
+        pid_file=draw(st.none() | LINES),
+        watch=draw(st.booleans()),
     )
 
 

@@ -52,6 +52,11 @@ ALL_KEYS = """
         sticky: {cookie: lb, secret: 0123456789abcdef}
     access_log: /var/log/a.log
     drain_timeout: 5m
+    workers: 3
+    max_backends: 20
+    user: root
+    pid_file: run/lb.pid
+    watch: yes
 """
 
 
@@ -88,13 +93,18 @@ def test_every_key_fills_its_field() -> None:
         spec.SlowStartSpec(20.0, 1.5),
         spec.StickySpec("lb", "0123456789abcdef"),
     )
-    assert spec.Spec((web,), (api,), "/var/log/a.log", 300.0) == load(ALL_KEYS)
+    assert spec.Spec((web,), (api,), "/var/log/a.log", 300.0, 3, 20, "root", "run/lb.pid", True) == load(ALL_KEYS)
 
 
 def test_what_is_not_written_keeps_the_default_of_the_spec() -> None:
     web = spec.ListenerSpec("web", "0.0.0.0", 8080, (spec.RouteSpec(pool="app"),))
     app = spec.PoolSpec("app", (spec.BackendSpec("a", 1),))
     assert spec.Spec((web,), (app,)) == load(listener(""))
+
+
+def test_a_listener_on_a_unix_socket_has_a_path_and_neither_host_nor_port() -> None:
+    web = spec.ListenerSpec("web", "", 0, (spec.RouteSpec(pool="app"),), path="/run/lb.sock")
+    assert web == load(listener("").replace(":8080", "unix:/run/lb.sock")).listeners[0]
 
 
 def fields_of(shape: type[Shape]) -> set[str]:
@@ -107,7 +117,7 @@ def fields_of(shape: type[Shape]) -> set[str]:
         (models.ListenerTimeouts, set(), set()),
         (models.Respond, set(), set()),
         (models.Route, set(), set()),
-        (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port"}),
+        (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port", "path"}),
         (models.Probe, set(), set()),
         (models.Policy, set(), set()),
         (models.SlowStart, set(), set()),
@@ -166,6 +176,21 @@ def test_a_pool_can_be_written_in_short_forms(field: dict[str, Any], text: str) 
 )
 def test_a_route_can_be_written_in_short_forms(field: dict[str, Any], text: str) -> None:
     assert (spec.RouteSpec(pool="app", **field),) == load(route(text)).listeners[0].routes
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ({"workers": None}, "workers: auto"),
+        ({"user": None}, "user: off"),
+        ({"user": "0"}, "user: 0"),
+        ({"pid_file": None}, "pid_file: off"),
+        ({"pid_file": "/run/lb.pid"}, "pid_file: /run/lb.pid"),
+        ({"watch": False}, "watch: off"),
+    ],
+)
+def test_what_is_of_the_whole_balancer_can_be_left_to_it(field: dict[str, Any], text: str) -> None:
+    assert dataclasses.replace(load(listener("")), **field) == load(listener("") + text + "\n")
 
 
 def test_a_listener_may_only_give_fixed_answers() -> None:
@@ -339,6 +364,17 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
             pool("") + "drain_timeout: 8761h\n",
         ),
         ("a.yaml:6: access_log: has spaces around it (got 'a '); take them out", pool("") + "access_log: 'a '\n"),
+        ("a.yaml:6: workers: is not a whole number (got all); use 1 to 256, or auto", pool("") + "workers: all\n"),
+        ("a.yaml:6: max_backends: is out of range (got 0); use 1 to 1000000", pool("") + "max_backends: 0\n"),
+        (
+            "a.yaml:6: user: there is no such user on this machine (got nobody2); create it, or name another one",
+            pool("") + "user: nobody2\n",
+        ),
+        (
+            "a.yaml:6: pid_file: is empty (got ''); write one, or take the key out",
+            pool("") + "pid_file: ''\n",
+        ),
+        ("a.yaml:6: watch: is neither true nor false (got 1s); write true or false", pool("") + "watch: 1s\n"),
     ],
 )
 def test_a_wrong_value_is_reported_with_file_line_key_value_and_mend(expected: str, text: str) -> None:
@@ -359,6 +395,8 @@ BOUNDS: list[tuple[type[Shape], dict[str, Any], str, int, int]] = [
     (models.Retry, {}, "same_backend", 0, 100),
     (models.Retry, {}, "budget_floor", 0, 1_000_000),
     (models.Pool, {"backends": ["a:1"]}, "max_idle", 0, 100_000),
+    (models.File, {"listeners": {"web": {"bind": ":0", "pool": "p"}}}, "workers", 1, 256),
+    (models.File, {"listeners": {"web": {"bind": ":0", "pool": "p"}}}, "max_backends", 1, 1_000_000),
 ]
 
 

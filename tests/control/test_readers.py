@@ -9,6 +9,7 @@ from steelyard.control import readers
 from tests.control.said import fault
 
 Read = Callable[[Any], object]
+NO_USER = "there is no such user on this machine; create it, or name another one"
 POSITIVE = readers.duration_from("1ms")
 
 
@@ -47,12 +48,17 @@ POSITIVE = readers.duration_from("1ms")
         (None, readers.off_or(readers.size), False),
         (None, readers.off_or(readers.size), None),
         (1, readers.off_or(readers.size), "1B"),
+        (None, readers.auto_or(readers.integer(1, 9)), "auto"),
+        (3, readers.auto_or(readers.integer(1, 9)), "3"),
+        ("root", readers.user, "root"),
+        ("0", readers.user, 0),
         (["a"], readers.one_or_many, "a"),
         (["a", "b"], readers.one_or_many, ["a", "b"]),
         ([], readers.one_or_many, []),
         (["a"], readers.at_least_one, "a"),
         ("a\tb", readers.line, "a\tb"),
         (("0.0.0.0", 80), readers.bind, ":80"),
+        ("/run/lb.sock", readers.bind, "unix:/run/lb.sock"),
         (("a", 80), readers.backend_address, "a:80"),
         ("10.0.0.0/8", readers.network, "10.0.0.0/8"),
     ],
@@ -94,6 +100,14 @@ def test_a_right_value_is_read(expected: object, read: Read, value: object) -> N
         ("is out of range; use 1 to 100", readers.number(1, 100), "100.01"),
         ("is neither true nor false; write true or false", readers.flag, "1"),
         ("unknown word; did you mean apple?", readers.one_of(("apple", "b"), "word"), "aple"),
+        ("is out of range; use 1 to 9, or auto", readers.auto_or(readers.integer(1, 9)), "10"),
+        ("has no value", readers.auto_or(readers.integer(1, 9)), None),
+        (NO_USER, readers.user, "no-such-user"),
+        (NO_USER, readers.user, "root:root"),
+        (NO_USER, readers.user, "4294967294"),
+        (NO_USER, readers.user, "9999999999"),
+        (NO_USER, readers.user, "1" * 5000),
+        ("has spaces around it; take them out", readers.user, "root "),
         ("is empty; take the key out, or write what it is to hold", readers.at_least_one, []),
         ("is empty; write one, or take the key out", readers.line, " "),
         ("has spaces around it; take them out", readers.line, "a "),

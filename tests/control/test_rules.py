@@ -3,6 +3,8 @@
 import pytest
 
 from steelyard.control import rules
+from steelyard.control.fault import Fault
+from steelyard.core.spec import BackendSpec, PoolSpec, Spec
 from tests.control.own import OwnPolicies
 from tests.control.said import load, pool, problems
 
@@ -59,6 +61,9 @@ def test_two_listeners_on_one_address_are_both_named() -> None:
       f: {bind: nonsense, pool: nowhere}
       g: 7
       h: {bind: , pool: app}
+      i: {bind: "unix:/run/lb.sock", pool: app}
+      j: {bind: "unix:/run/lb.sock", pool: app}
+      k: {bind: "unix:/run/other.sock", pool: app}
     pools: {app: {backends: [a:1]}}
     """
     assert [
@@ -67,7 +72,35 @@ def test_two_listeners_on_one_address_are_both_named() -> None:
         "a.yaml:9: listeners.f.pool: unknown pool (got nowhere); known: app",
         "a.yaml:10: listeners.g: must be a mapping (got 7); write its keys below it, indented",
         "a.yaml:11: listeners.h.bind: has no value; write one, or take the key out",
+        "a.yaml:13: listeners.j.bind: is the address of listener i too (got unix:/run/lb.sock); give each its own path",
     ] == problems(text)
+
+
+TWO_POOLS = (
+    "listeners: {web: {bind: ':80', pool: app}}\npools:\n  app: {backends: [a:1, b:1]}\n  api: {backends: [a:1]}\n"
+)
+
+
+@pytest.mark.parametrize("line", ["max_backends: 2", "max_backends: ${N:-2}"])
+def test_all_backends_have_room_together(line: str) -> None:
+    assert [
+        "a.yaml:5: max_backends: leaves room for 2 backends, and the pools have 3; write max_backends: 3"
+    ] == problems(f"{TWO_POOLS}{line}\n")
+    assert 3 == load(f"{TWO_POOLS}max_backends: 3\n").max_backends
+
+
+def test_where_no_room_is_written_the_pools_are_the_place_that_has_too_many() -> None:
+    many = ", ".join(f"10.0.{i // 250}.{i % 250}:80" for i in range(16385))
+    assert [
+        "a.yaml:2: max_backends: leaves room for 16384 backends, and the pools have 16385; write max_backends: 16385"
+    ] == problems(f"listeners: {{web: {{bind: ':80', pool: app}}}}\npools:\n  app: {{backends: [{many}]}}\n")
+
+
+def test_more_backends_than_any_table_has_room_for_are_told_the_most() -> None:
+    pools = (PoolSpec("app", (BackendSpec("a", 80),) * 1_000_001),)
+    with pytest.raises(Fault) as caught:
+        rules.room_for_all(Spec((), pools), given=False)
+    assert "1000000 are the most" == caught.value.mend
 
 
 def test_names_of_listeners_and_pools_are_words() -> None:

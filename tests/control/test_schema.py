@@ -74,6 +74,8 @@ def test_every_key_is_described_and_no_other_is_allowed(shape: type[Shape]) -> N
             "mark_down",
         ),
         ("32KiB", "a larger request head is refused with 431 (default 32KiB: nginx", "Listener", "max_head"),
+        ("auto", "processes that serve; auto is one a core (default auto: one a core", "File", "workers"),
+        ("off", "who the workers run as: a name or a number (default off: whoever", "File", "user"),
     ],
 )
 def test_a_default_has_its_reason(default: object, description: str, name: str, key: str) -> None:
@@ -98,6 +100,8 @@ def test_what_has_no_default_of_its_own_has_none_in_the_schema() -> None:
         ([{"type": ["string", "integer"]}], "Route", "host"),
         ([{"type": "integer", "minimum": 0, "maximum": 1000}], "Backend", "weight"),
         ([{"type": "integer", "minimum": 1}, {"enum": ["off", False]}], "Backend", "max_connections"),
+        ([{"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 256}], "File", "workers"),
+        ([{"enum": ["off", False]}], "File", "pid_file"),
     ],
 )
 def test_shorter_forms_are_allowed_too(forms: list[Any], name: str, key: str) -> None:

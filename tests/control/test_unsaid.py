@@ -69,6 +69,11 @@ def test_a_mistyped_key_is_still_named() -> None:
     assert "a.yaml:5: pools.app.sticky.secrt: unknown key; did you mean secret?" in said
 
 
+def test_a_user_is_no_secret_but_where_secrets_are() -> None:
+    assert ["a.yaml:6: user: has spaces around it (got 'bob '); take them out"] == problems(pool("") + "user: 'bob '\n")
+    assert SECRET not in "\n".join(problems(pool(f"sticky: {{cookie: lb, user: {SECRET}}}")))
+
+
 def test_the_cookie_is_no_secret() -> None:
     (said,) = problems(pool("sticky: {cookie: a b, secret: 0123456789abcdef}"))
     assert "pools.app.sticky.cookie: is not a cookie's name (got a b)" in said
@@ -82,6 +87,7 @@ def test_no_other_key_of_the_file_is_taken_for_one() -> None:
     keys = [key for shape in shapes for key in shape.model_json_schema()["properties"]]
     assert "sticky" in keys
     assert ["sticky"] == [key for key in keys if unsaid.is_unsaid((key, "x"))]
+    assert ["sticky"] == [key for key in keys if unsaid.is_unsaid((key,))]  # `user` has most letters of `secret`
 
 
 def test_a_pool_may_have_any_name() -> None:

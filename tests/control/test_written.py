@@ -17,6 +17,9 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
     [
         ("2s", "interval_s", 2.0),
         ("off", "total_s", None),
+        ("auto", "workers", None),
+        ("4", "workers", 4),
+        ("client_ip", "key", None),
         ("64KiB", "hold_body_bytes", 65536),
         ("20%", "budget", 0.2),
         ("10%", "jitter", 0.1),

@@ -14,6 +14,11 @@ def test_an_ipv6_host_stands_in_brackets(host: str, address: str) -> None:
     assert address == spec.BackendSpec(host, 80).address
 
 
+def test_a_listener_on_a_unix_socket_is_called_by_its_path() -> None:
+    assert "unix:/run/lb.sock" == spec.ListenerSpec("web", "", 0, (), path="/run/lb.sock").address
+    assert "[::]:80" == spec.ListenerSpec("web", "::", 80, ()).address
+
+
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_every_simple_default_says_why(cls: type) -> None:
     """Parts that are not given match everything, and nested groups have reasons of their own."""

@@ -604,6 +604,19 @@ def test_a_cut_ends_whatever_is_going_on(world: World) -> None:
     assert {} == world.in_flight
 
 
+@pytest.mark.parametrize("name", ["", "/run/client.sock"])
+def test_a_client_on_a_unix_socket_is_called_unix(world: World, name: str) -> None:
+    """Whether it has bound a path of its own or not: that would be no address to anybody else."""
+    client = world.client(name, on_unix=True)
+    client >> request("GET / HTTP/1.1", "X-Forwarded-For: 10.0.0.1")
+    backend = world.accept("a")
+    sent = backend.take()
+    assert b"X-Forwarded-For: unix:\r\nX-Real-IP: unix:\r\n" in sent
+    assert b"10.0.0.1" not in sent
+    client.reset()
+    assert ["unix:"] == [record.client for record in world.records]
+
+
 def test_a_peer_without_an_address_is_called_unknown(world: World) -> None:
     """A client that was gone before it was asked for its address."""
     client = world.client("unknown")

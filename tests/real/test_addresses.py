@@ -71,7 +71,7 @@ async def test_when_one_of_two_listeners_cannot_be_had_neither_is() -> None:
         first, behind = free_ports(2)
         config = one_pool(behind, listener={"bind": f"{HOST}:{first}"})
         config["listeners"]["other"] = {"bind": f"{HOST}:{taken.getsockname()[1]}", "pool": "web"}
-        with pytest.raises(ListenError, match=r"listener 'other'.*the port is in use"):
+        with pytest.raises(ListenError, match=r"listeners\.other\.bind: .*the port is in use"):
             await LoadBalancer(config).start()
     with pytest.raises(ConnectionRefusedError):
         await Client.open(first)

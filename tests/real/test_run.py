@@ -117,7 +117,7 @@ async def test_the_drain_has_a_limit(tmp_path: Path) -> None:
 
 
 async def test_a_port_in_use_is_said_and_nothing_starts() -> None:
-    """Exit status 1, one sentence with the listener, the address and the mend, and no traceback."""
+    """Exit status 1, one sentence with the option, the address and the mend, and no traceback."""
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
@@ -126,7 +126,7 @@ async def test_a_port_in_use_is_said_and_nothing_starts() -> None:
         async with program(*command) as ran:
             assert 1 == await ran.ended()
             assert "" == ran.said
-            assert ran.complained.startswith(f"listener 'web': {HOST}:{port}: the port is in use; ")
+            assert ran.complained.startswith(f"--listen: {HOST}:{port}: the port is in use; ")
             assert "Traceback" not in ran.complained
 
 

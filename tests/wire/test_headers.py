@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steelyard.wire import framing
 from steelyard.wire.headers import request_bytes, response_pieces
-from steelyard.wire.peer import Network, Peer, is_trusted
+from steelyard.wire.peer import UNIX_CLIENT, Network, Peer, is_trusted
 from tests.wire.three_ways import get, lines, read_request, read_response
 
 OUR_PROXIES: list[Network] = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
@@ -134,6 +134,14 @@ def test_a_trusted_proxy_that_says_nothing_is_the_client() -> None:
     assert [b"10.0.0.1"] == values(head, b"x-forwarded-for") == values(head, b"x-real-ip")
     assert [b"http"] == values(head, b"x-forwarded-proto")
     assert [b"a"] == values(head, b"x-forwarded-host")
+
+
+def test_a_client_on_a_unix_socket_is_nobody_s_ip_address() -> None:
+    """Never left out: a backend would take us for the client, and what the client claims is not passed on either."""
+    by = peer(UNIX_CLIENT)
+    head = sent(get(b"X-Forwarded-For: 127.0.0.1", b"X-Real-IP: 127.0.0.1"), by)
+    assert [b"unix:"] == values(head, b"x-forwarded-for") == values(head, b"x-real-ip")
+    assert (False, "unix:") == (by.trusted, by.client_of(read_request(get())))
 
 
 # Who is trusted, and who the client is.

@@ -44,7 +44,7 @@ def run(
             "--listen",
             "-l",
             metavar="ADDRESS",
-            help=f"Where to accept: host:port, or :port for every IPv4 address. [default: {LISTEN}]",
+            help=f"Where to accept: host:port, :port for every IPv4 address, or unix:/path. [default: {LISTEN}]",
             show_default=False,
         ),
     ] = None,
@@ -87,7 +87,7 @@ def run(
     try:
         serve(spec)
     except (ConfigError, ListenError) as exc:
-        typer.echo(exc, err=True)
+        typer.echo(f"--listen: {exc.what}" if isinstance(exc, ListenError) and config is None else exc, err=True)
         raise typer.Exit(1) from None
 
 

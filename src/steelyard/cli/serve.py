@@ -106,7 +106,9 @@ def _ready(spec: Spec, balancer: LoadBalancer) -> list[str]:
         targets = list(dict.fromkeys(route.pool for route in listener.routes if route.pool is not None))
         pools = [pool for pool in spec.pools if pool.name in targets]
         shown = "; ".join(f"pool {pool.name} ({pool.policy.name}): {_shown(pool.backends)}" for pool in pools)
-        lines.append(f"listening on http://{balancer.address(listener.name)} -> {shown or 'fixed answers'}")
+        address = balancer.address(listener.name)
+        where = f"http://{address}" if address.path is None else str(address)
+        lines.append(f"listening on {where} -> {shown or 'fixed answers'}")
     return lines
 
 

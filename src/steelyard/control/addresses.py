@@ -6,9 +6,16 @@ Pure functions; every error is a `Fault` that says what to write instead.
 """
 
 import ipaddress
+import posixpath
 import re
+from typing import Final
 
 from steelyard.control.fault import Fault
+from steelyard.core.spec import UNIX
+
+# Of Linux's sun_path, 108 bytes, one is the end (unix(7)).
+_MAX_PATH_BYTES: Final = 107
+_EXAMPLE_PATH: Final = "/run/steelyard/web.sock"
 
 _PORT = re.compile(r"[0-9]{1,10}")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -18,10 +25,13 @@ _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
 
 
-def parse_bind(text: str) -> tuple[str, int]:
-    """(host, port) of `host:port`, `[::]:port` or `:port` (all IPv4 addresses); port 0 is any free one."""
-    if text.startswith("unix:"):
-        raise Fault("is a unix socket, which is not listened on", "write host:port")
+def parse_bind(text: str) -> tuple[str, int] | str:
+    """(host, port) of `host:port`, `[::]:port` or `:port` (all IPv4 addresses), or the path of `unix:/path`.
+
+    Port 0 is any free one.
+    """
+    if text.startswith(UNIX):
+        return _socket_path(text.removeprefix(UNIX))
     if _PORT.fullmatch(text):
         raise Fault("has no host", f"write :{text} for every address, or 127.0.0.1:{text} for this machine alone")
     host, port = _split(text, "8080")
@@ -82,6 +92,25 @@ def parse_network(text: str) -> str:
 def is_token(text: str) -> bool:
     """Whether text can be a header's or a method's name."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def _socket_path(path: str) -> str:
+    """A path that the kernel can bind, in its one form: two listeners on one file are seen by comparing them."""
+    if not path:
+        raise Fault("has no path", f"write {UNIX}{_EXAMPLE_PATH}")
+    if not path.isprintable():
+        raise Fault("has a path with a character that cannot be seen", "take it out")
+    if not path.startswith("/"):
+        # Where a balancer is started from says nothing about where its clients look.
+        raise Fault(f"has the path {path!r}, which is not absolute", f"write {UNIX}{_EXAMPLE_PATH}")
+    normal = "/" + posixpath.normpath(path).lstrip("/")
+    if normal != path:
+        raise Fault("has a path that can be written shorter", f"write {UNIX}{normal}")
+    size_bytes = len(path.encode())
+    if size_bytes > _MAX_PATH_BYTES:
+        message = f"has a path of {size_bytes} bytes, and the kernel takes {_MAX_PATH_BYTES}"
+        raise Fault(message, f"use a shorter one, such as {UNIX}{_EXAMPLE_PATH}")
+    return path
 
 
 def _split(text: str, example_port: str) -> tuple[str, str]:

@@ -20,7 +20,6 @@ from steelyard.core.spec import (
     PoolSpec,
     RouteSpec,
     Spec,
-    format_address,
 )
 
 _INDENT = "  "
@@ -51,7 +50,7 @@ def _file(spec: Spec, explain: bool) -> Iterator[str]:
 
 
 def _listener(listener: ListenerSpec, explain: bool) -> Iterator[str]:
-    yield f"bind: {written.scalar(format_address(listener.host, listener.port))}"
+    yield f"bind: {written.scalar(listener.address)}"
     yield "protocol: http"
     yield from _list("routes", [route_entry(route) for route in listener.routes], Route, explain)
     yield from _keys(Listener, listener, explain, leave={"bind", "protocol", "routes", "pool"})

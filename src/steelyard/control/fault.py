@@ -12,14 +12,23 @@ class Fault(ValueError):
     message: what is wrong, without the value itself. mend: what to write instead.
     value: what to show as the value; None shows what is written at the place.
     at: keys and indexes from the value that was being checked down to the one to blame.
+    key: the key to name in place of the last of these, where it is not written and that one only stands for it.
     """
 
-    def __init__(self, message: str, mend: str | None = None, value: str | None = None, at: tuple[str | int, ...] = ()):
+    def __init__(
+        self,
+        message: str,
+        mend: str | None = None,
+        value: str | None = None,
+        at: tuple[str | int, ...] = (),
+        key: str | None = None,
+    ):
         super().__init__(message)
         self.message = message
         self.mend = mend
         self.value = value
         self.at = at
+        self.key = key
 
 
 class Faults(ValueError):

@@ -113,14 +113,28 @@ LimitOrOff = Annotated[
 ]
 Flag = Annotated[bool, BeforeValidator(readers.flag), WithJsonSchema({"type": "boolean"})]
 Text = Annotated[str, BeforeValidator(readers.as_text), _text_schema()]
-LogPath = Annotated[
+PathOrOff = Annotated[
     str | None,
     BeforeValidator(readers.off_or(readers.line)),
     WithJsonSchema({"anyOf": [{"type": "string"}, _OFF_SCHEMA]}),
 ]
+WorkersOrAuto = Annotated[
+    int | None,
+    BeforeValidator(readers.auto_or(readers.integer(1, 256))),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": 256}, _VARIABLE_SCHEMA]}
+    ),
+]
+UserOrOff = Annotated[
+    str | None,
+    BeforeValidator(readers.off_or(readers.user)),
+    WithJsonSchema({"anyOf": [{"type": ["string", "integer"], "examples": ["www-data"]}, _OFF_SCHEMA]}),
+]
 
 Bind = Annotated[
-    tuple[str, int], BeforeValidator(readers.bind), _text_schema(examples=["0.0.0.0:8080", ":8080", "[::]:8080"])
+    tuple[str, int] | str,
+    BeforeValidator(readers.bind),
+    _text_schema(examples=["0.0.0.0:8080", ":8080", "[::]:8080", "unix:/run/steelyard/web.sock"]),
 ]
 BackendAddress = Annotated[tuple[str, int], BeforeValidator(readers.backend_address), WithJsonSchema(_ADDRESS_SCHEMA)]
 Network = Annotated[str, BeforeValidator(readers.network), _text_schema(examples=["10.0.0.0/8"])]

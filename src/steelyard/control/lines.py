@@ -76,10 +76,13 @@ class Page:
             path = path[:-1]
         return f"{self.name}:{self.places[path].line}" if path in self.places else self.name
 
-    def add(self, path: Path, message: str, value: str | None = None, mend: str | None = None) -> None:
-        """Note a problem of the part at path."""
-        self.blamed.add(path)
-        self.problems.append(Problem(self.where(path), dotted(path) or "file", message, value, mend))
+    def add(
+        self, path: Path, message: str, value: str | None = None, mend: str | None = None, named: Path | None = None
+    ) -> None:
+        """Note a problem of the part at path. named: the path to name, where that is not the one with the line."""
+        named = path if named is None else named
+        self.blamed.add(named)
+        self.problems.append(Problem(self.where(path), dotted(named) or "file", message, value, mend))
 
 
 def dotted(path: Path) -> str:

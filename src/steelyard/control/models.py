@@ -69,7 +69,9 @@ class Listener(Shape):
     """An address that is accepted on."""
 
     spec_type = spec.ListenerSpec
-    bind: fields.Bind = required("bind", "host:port; [::]:port; :port is every IPv4 address", "0.0.0.0:8080")
+    bind: fields.Bind = required(
+        "bind", "host:port; [::]:port; :port is every IPv4 address; unix:/path", "0.0.0.0:8080"
+    )
     protocol: Annotated[str, *fields.choice("http", what="protocol")] = optional("protocol", "what is spoken here")
     routes: Annotated[tuple[Route, ...], AfterValidator(rules.none_is_hidden)] = optional(
         "routes", "the first one that matches is taken"
@@ -93,10 +95,11 @@ class Listener(Shape):
         """The checked listener."""
         given = self.given()
         given.pop("protocol", None)
-        host, port = given.pop("bind")
+        bind = given.pop("bind")
+        host, port, path = ("", 0, bind) if isinstance(bind, str) else (*bind, None)
         pool = given.pop("pool", None)
         routes = given.pop("routes", (spec.RouteSpec(pool=pool),))
-        return spec.ListenerSpec(name=name, host=host, port=port, routes=routes, **given)
+        return spec.ListenerSpec(name=name, host=host, port=port, path=path, routes=routes, **given)
 
 
 class Probe(Shape):
@@ -274,8 +277,20 @@ class File(Shape):
         "listeners", "addresses that are accepted on, by name", "{web: {bind: 0.0.0.0:8080, pool: web}}"
     )
     pools: dict[str, Pool] = optional("pools", "sets of backends, by name")
-    access_log: fields.LogPath = optional("access_log", "a path, '-' for standard output, or off")
+    access_log: fields.PathOrOff = optional("access_log", "a path, '-' for standard output, or off")
     drain_timeout_s: fields.Duration = optional("drain_timeout", "what requests in flight get to finish at the end")
+    workers: fields.WorkersOrAuto = optional("workers", "processes that serve; auto is one a core")
+    max_backends: Annotated[int, *fields.whole(1, rules.MOST_BACKENDS)] = optional(
+        "max_backends", "of all pools together, now and after any reload"
+    )
+    user: fields.UserOrOff = optional("user", "who the workers run as: a name or a number")
+    pid_file: fields.PathOrOff = optional("pid_file", "a path; the number of the main process is written there")
+    watch: fields.Flag = optional("watch", "load the file anew when it changes")
+
+    @model_validator(mode="after")
+    def _has_room_for_all(self) -> Self:
+        rules.room_for_all(self.spec(), "max_backends" in self.model_fields_set)
+        return self
 
     def spec(self) -> spec.Spec:
         given = self.given()

@@ -31,11 +31,13 @@ def note(page: Page, error: ValidationError, shape: type[Shape]) -> None:
         for loc, fault in _faults(found, shape):
             path = _written(page.data, loc)
             if path not in already:
-                note_fault(page, fault, path, named=loc if found["type"] == "missing" else path)
+                note_fault(page, fault, path, named=loc if found["type"] == "missing" else None)
 
 
 def note_fault(page: Page, fault: Fault, path: Path, named: Path | None = None) -> None:
     """Add a fault of the value at path to the page; named: the key to name, when it is not there."""
+    if named is None and fault.key is not None:
+        named = (*path[:-1], fault.key)
     place = page.places.get(path)
     if unsaid.is_unsaid(path):
         shown = None
@@ -43,7 +45,7 @@ def note_fault(page: Page, fault: Fault, path: Path, named: Path | None = None) 
         shown = place.raw  # nothing of ours reads it, so it may be a secret
     else:
         shown = _value(page, path) if fault.value is None else fault.value
-    page.add(path if named is None else named, fault.message, shown or None, fault.mend)
+    page.add(path, fault.message, shown or None, fault.mend, named)
 
 
 def _faults(found: Any, shape: type[Shape]) -> Iterator[tuple[Path, Fault]]:

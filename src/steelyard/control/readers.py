@@ -4,6 +4,7 @@ A reader takes what was given, and returns it in plain units or raises a `Fault`
 so a number, a switch and a word all come as text; Python's own ints and bools are taken for what they are.
 """
 
+import pwd
 import re
 from collections.abc import Callable, Collection
 from typing import Any, Final
@@ -23,6 +24,7 @@ LARGEST: Final = "1048576GiB"
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
+_USER_NUMBER = re.compile(r"[0-9]{1,10}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -52,6 +54,20 @@ def is_off(value: Any) -> bool:
 def off_or(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A reader that takes `off` for None besides what `read` takes."""
     return lambda value: None if is_off(value) else read(value)
+
+
+def auto_or(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A reader that takes `auto` for None besides what `read` takes."""
+
+    def either(value: Any) -> Any:
+        if as_text(value) == "auto":
+            return None
+        try:
+            return read(value)
+        except Fault as fault:
+            raise Fault(fault.message, f"{fault.mend}, or auto") from None
+
+    return either
 
 
 def one_or_many(value: Any) -> Any:
@@ -179,8 +195,24 @@ def line(value: Any) -> str:
     return text
 
 
-def bind(value: Any) -> tuple[str, int]:
-    """(host, port) to accept on."""
+def user(value: Any) -> str:
+    """A user of this machine, by name or number, as written.
+
+    A number needs its entry among the users too: without one nobody knows its groups.
+    """
+    text = line(value)
+    try:
+        if _USER_NUMBER.fullmatch(text):
+            pwd.getpwuid(int(text))
+        else:
+            pwd.getpwnam(text)
+    except KeyError:
+        raise Fault("there is no such user on this machine", "create it, or name another one") from None
+    return text
+
+
+def bind(value: Any) -> tuple[str, int] | str:
+    """(host, port) to accept on, or the path of a unix socket."""
     return addresses.parse_bind(as_text(value))
 
 

@@ -14,10 +14,13 @@ from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
 from steelyard.core.policy import registered
-from steelyard.core.spec import HealthCheckSpec, PolicySpec, format_address
+from steelyard.core.spec import HealthCheckSpec, PolicySpec, Spec, format_address
 
 if TYPE_CHECKING:
     from steelyard.control.models import Backend, Retry, Route
+
+# A few hundred bytes each in the table that workers share: some hundreds of MB, when all are used.
+MOST_BACKENDS: Final = 1_000_000
 
 # What a hashing policy hashes when nothing is said (core/spec.py gives the reason).
 DEFAULT_KEY: Final = "client_ip"
@@ -52,19 +55,20 @@ def between_parts(data: Any) -> list[Fault]:
         for name in (named if isinstance(named, dict) else ())
         if not _NAME.fullmatch(name)
     ]
-    first: dict[tuple[str, int], str] = {}
+    first: dict[tuple[str, int] | str, str] = {}
     for name, listener in (parts.get("listeners") or {}).items() if isinstance(parts.get("listeners"), dict) else ():
         bind = _bind_of(listener)
         if bind is None:
             continue
         if bind in first:
             message = f"is the address of listener {first[bind]} too"
-            faults.append(Fault(message, "give each its own port", at=("listeners", name, "bind")))
+            mend = f"give each its own {'path' if isinstance(bind, str) else 'port'}"
+            faults.append(Fault(message, mend, at=("listeners", name, "bind")))
         first.setdefault(bind, name)
     return faults
 
 
-def _bind_of(listener: Any) -> tuple[str, int] | None:
+def _bind_of(listener: Any) -> tuple[str, int] | str | None:
     """Where a listener is to be; None when that cannot be said, or when any free port will do."""
     written = listener.get("bind") if isinstance(listener, dict) else None
     if not isinstance(written, str):
@@ -73,7 +77,7 @@ def _bind_of(listener: Any) -> tuple[str, int] | None:
         bind = parse_bind(written)
     except Fault:
         return None
-    return bind if bind[1] else None
+    return bind if isinstance(bind, str) or bind[1] else None
 
 
 def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
@@ -92,6 +96,15 @@ def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
     if faults:
         raise Faults(faults)
     return backends
+
+
+def room_for_all(spec: Spec, given: bool) -> None:
+    """The shared table has room for every backend. given: the file says how large it is."""
+    backends = sum(len(pool.backends) for pool in spec.pools)
+    if backends > spec.max_backends:
+        message = f"leaves room for {spec.max_backends} backends, and the pools have {backends}"
+        mend = f"write max_backends: {backends}" if backends <= MOST_BACKENDS else f"{MOST_BACKENDS} are the most"
+        raise Fault(message, mend, value="", at=("max_backends" if given else "pools",), key="max_backends")
 
 
 def none_is_hidden(routes: "tuple[Route, ...]") -> "tuple[Route, ...]":

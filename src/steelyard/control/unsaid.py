@@ -12,8 +12,10 @@ Path = tuple[str | int, ...]
 
 _STICKY: Final = "sticky"
 _SECRET: Final = "secret"
-# As did_you_mean measures it; no key of the file but these two is so like them (tests).
+# As did_you_mean measures it; no key of the file but these two and `user` is so like them (tests).
 _LIKENESS: Final = 0.6
+# A key of the file that has most of the letters of `secret`, and is none.
+_USER: Final = "user"
 # Below `sticky`, what is no plain word is not a key that somebody has mistyped.
 _WORD = re.compile(r"[A-Za-z_-]+")
 _GLUED = re.compile(r"([\w-]*secret[\w-]*)[^\w-]", re.IGNORECASE)
@@ -59,4 +61,6 @@ def _is_like(part: str | int, word: str) -> bool:
     if isinstance(part, int):
         return False
     lower = part.lower()
+    if lower == _USER:
+        return False
     return word in lower or bool(difflib.get_close_matches(lower, [word], n=1, cutoff=_LIKENESS))

@@ -15,6 +15,8 @@ from steelyard.control import rules, units
 from steelyard.control.lines import Filled
 
 _SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
+# How it is written that there is none, where that is not `off`.
+_ABSENT: Final = {"key": rules.DEFAULT_KEY, "workers": "auto"}
 # Plain in block and flow style alike; everything else is quoted.
 _PLAIN = re.compile(r"[A-Za-z0-9/.][A-Za-z0-9_./*%+-]*(?::[A-Za-z0-9_./*%+-]+)*")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
@@ -24,7 +26,7 @@ _resolver: Any = Resolver()
 def plain(name: str, value: Any) -> Any:
     """The value of the spec's field `name` in the form of the file, as what JSON knows: `2s`, 3, true, [...]."""
     if value is None:
-        return rules.DEFAULT_KEY if name == "key" else "off"
+        return _ABSENT.get(name, "off")
     if name == "expect":
         return [_statuses(low, high) for low, high in value]
     if name == "options":

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 KIB: Final = 1024
+# What the address of a unix socket begins with; as nginx, gunicorn and uvicorn write it.
+UNIX: Final = "unix:"
 
 
 def _default(value: Any, why: str) -> Any:
@@ -16,8 +18,10 @@ def _default(value: Any, why: str) -> Any:
     return field(default=value, metadata={"why": why})
 
 
-def format_address(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
+def format_address(host: str, port: int, path: str | None = None) -> str:
+    """`host:port`, with brackets around an IPv6 address; `unix:/path` where there is a path."""
+    if path is not None:
+        return f"{UNIX}{path}"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -63,7 +67,10 @@ class RouteSpec:
 
 @dataclass(frozen=True, slots=True)
 class ListenerSpec:
-    """An address that is accepted on. port 0 takes a free one."""
+    """An address that is accepted on. port 0 takes a free one.
+
+    path: of a unix socket, absolute; the host is then empty and the port 0.
+    """
 
     name: str
     host: str
@@ -77,6 +84,12 @@ class ListenerSpec:
         False, "CGI and WSGI read X_Real_IP and X-Real-IP as one; fields with underscores are dropped, as by nginx"
     )
     backlog: int = _default(4096, "a burst of new connections waits in the kernel instead of being refused")
+    path: str | None = None
+
+    @property
+    def address(self) -> str:
+        """As it is written in a file: `host:port` or `unix:/path`."""
+        return format_address(self.host, self.port, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +233,17 @@ class Spec:
     """Everything that one balancer runs.
 
     access_log: a path, `-` for standard output, or None for no log.
+    workers: processes that serve; None is one a core. max_backends: of all pools together, now and after any reload.
+    user: a name or a number, as written, that the workers run as, with the groups of that user; None changes nothing.
+    pid_file: a path, for the number of the main process. watch: a change of the file is loaded at once.
     """
 
     listeners: tuple[ListenerSpec, ...]
     pools: tuple[PoolSpec, ...]
     access_log: str | None = _default(None, "costs a write for every batch of requests; most fleets log elsewhere")
     drain_timeout_s: float = _default(30.0, "what in-flight requests get to finish when the balancer stops")
+    workers: int | None = _default(None, "one a core that this process may use: a second event loop there only waits")
+    max_backends: int = _default(16384, "what the table that workers share has room for; unused room costs no memory")
+    user: str | None = _default(None, "whoever started it; a balancer that root starts, for port 80, should name one")
+    pid_file: str | None = _default(None, "systemd, containers and shells know the number of what they start")
+    watch: bool = _default(False, "files are saved in steps: a reload that is asked for never reads half of one")

@@ -30,7 +30,7 @@ from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN
 from steelyard.wire.headers import response_pieces
 from steelyard.wire.http1 import RequestHead, ResponseHead, scan_request
-from steelyard.wire.peer import Peer
+from steelyard.wire.peer import UNIX_CLIENT, Peer
 from steelyard.wire.slices import cut
 
 # What may wait here behind the request that is being answered.
@@ -93,7 +93,10 @@ class Downstream(Client):
         transport.set_write_buffer_limits(0)
         address = transport.get_extra_info("peername")
         context = self.context
-        self.peer = context.peer_of(address[0] if address else "unknown")
+        if isinstance(address, str):  # of a unix socket: empty, or a path that means nothing to a backend
+            self.peer = context.peer_of(UNIX_CLIENT)
+        else:
+            self.peer = context.peer_of(address[0] if address else "unknown")
         context.downstreams.add(self)
         context.wheel.expect(self, self.context.wheel.now() + context.idle_s)
 

@@ -6,10 +6,15 @@ behind it is trusted.
 
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
 
 from steelyard.wire.http1 import RequestHead
 
 Network = IPv4Network | IPv6Network
+
+# The address of a client on a unix socket, who has none: as nginx's $remote_addr. Backends are told it like any other.
+# Without X-Forwarded-For they would take us for the client, and us they may well trust; this is nobody's IP address.
+UNIX_CLIENT: Final = "unix:"
 
 
 def is_trusted(address: str, networks: Sequence[Network]) -> bool:
@@ -27,8 +32,8 @@ def is_trusted(address: str, networks: Sequence[Network]) -> bool:
 class Peer:
     """A client's address, as backends are told of it; its connections share it.
 
-    address: its IP address as text. scheme: `http` or `https`. trusted: it is a proxy whose X-Forwarded-* are
-    believed. local: how the listener is called, for requests of HTTP/1.0 that name no host.
+    address: its IP address as text, or UNIX_CLIENT. scheme: `http` or `https`. trusted: it is a proxy whose
+    X-Forwarded-* are believed. local: how the listener is called, for requests of HTTP/1.0 that name no host.
     """
 
     def __init__(self, address: str, scheme: str, networks: Sequence[Network], local: str) -> None:
