@@ -24,7 +24,7 @@ from steelyard.core.spec import (
     StickySpec,
 )
 from steelyard.core.stable import stable_hash
-from steelyard.core.table import DOWN, IN_FLIGHT, SILENT, STATUS, UP, Table
+from steelyard.core.table import DOWN, IN_FLIGHT, SILENT, UP, Table
 from steelyard.errors import FULL, NONE_UP
 from tests.fakes_core import Ask, a_pool, a_table, no_chance, scripted
 
@@ -288,7 +288,7 @@ def test_what_answers_a_check_wrongly_is_asked_in_panic_and_what_is_silent_is_no
     pool = tiered(A, B, LATER, health_check=HealthCheckSpec(rise=2))
     for backend, answers in zip(pool.backends, (True, False, False), strict=True):
         pool.probed(backend, False, 0.0, answers)
-    assert [DOWN, SILENT, SILENT] == [pool.table.get(backend.row, STATUS) for backend in pool.backends]
+    assert [DOWN, SILENT, SILENT] == [backend.health()[0] for backend in pool.backends]
     assert "aa" == hosts(pool, 2)
     pool.connect_failed(pool.backends[0], 0.0)
     assert NONE_UP is refused(pool).kind
@@ -567,7 +567,7 @@ class Life(RuleBasedStateMachine):
         self.now = 100.0
 
     def status(self, backend: Backend) -> int:
-        return self.pool.table.get(backend.row, STATUS)
+        return backend.health()[0]
 
     def members(self, tier: int) -> list[Backend]:
         of_tier = [at for at, backend in enumerate(self.backends) if backend.tier == tier]

@@ -47,7 +47,7 @@ def test_a_started_listener_knows_its_real_port_and_makes_a_downstream_for_each_
 
 def test_a_socket_that_somebody_else_has_bound_is_taken_as_it_is(world: World) -> None:
     (sock,) = bind(replace(world.listener, host="127.0.0.1", port=0))
-    listener = a_listener(world, sock)
+    listener = a_listener(world, [sock])
     run(world, listener)
     assert sock is world.loop.servers[0].sock
     assert Address(*sock.getsockname()) == listener.address
@@ -58,7 +58,7 @@ def test_a_socket_that_somebody_else_has_bound_is_taken_as_it_is(world: World) -
 @pytest.mark.parametrize(("host", "called"), [("0.0.0.0", "localhost"), ("127.0.0.1", "127.0.0.1")])
 def test_an_address_that_means_all_is_called_localhost(world: World, host: str, called: str) -> None:
     (sock,) = bind(replace(world.listener, host=host, port=0))
-    listener = a_listener(world, sock)
+    listener = a_listener(world, [sock])
     run(world, listener)
     assert f"{called}:{listener.address.port}" == world.context.local
     listener.stop_accepting()

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from steelyard.cli import log, loop
 from steelyard.cli.demo_server import HOST, DemoServer
 from steelyard.cli.demo_watch import Watch
 from steelyard.embed import LoadBalancer
+from steelyard.observe import log
+from steelyard.processes import loop
 
 COLOURS: Final = ("cyan", "magenta", "yellow")
 ASK_S: Final = 10.0  # Python starts in a tenth of this on the slowest machine that we know

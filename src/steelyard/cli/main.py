@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from steelyard.cli import check, demo, policies, run, simulate
+from steelyard.cli import check, demo, diff, policies, reload, run, simulate, status, upgrade
 
 HELP = """
 A load balancer written, configured and programmed in Python.
@@ -25,6 +25,8 @@ A load balancer written, configured and programmed in Python.
     steelyard run -c balancer.yaml
 
     steelyard check balancer.yaml
+
+    steelyard diff balancer.yaml && steelyard reload
 
     steelyard policies
 
@@ -42,6 +44,10 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(check.check)
+app.command()(diff.diff)
+app.command()(reload.reload)
+app.command()(upgrade.upgrade)
+app.command()(status.status)
 app.command()(policies.policies)
 app.command()(simulate.simulate)
 app.command()(demo.demo)

@@ -246,7 +246,7 @@ def simulate(
     ] = None,
 ) -> None:
     from steelyard.cli import simulate_setup as setup
-    from steelyard.cli.streams import outlived
+    from steelyard.observe.streams import outlived
 
     written = setup.Written(
         policies=tuple(policy or POLICIES),

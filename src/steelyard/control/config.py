@@ -40,9 +40,14 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) 
     return _checked(lines.read(text, name, environ), Path(name).parent)
 
 
-def loads(text: str, name: str = "<config>", environ: Mapping[str, str] = os.environ) -> Spec:
-    """Check a configuration that is at hand as text; name stands for the file in messages. Raises ConfigError."""
-    return _checked(lines.read(text, name, environ))
+def loads(
+    text: str, name: str = "<config>", environ: Mapping[str, str] = os.environ, beside: Path | None = None
+) -> Spec:
+    """Check a configuration that is at hand as text; name stands for the file in messages. Raises ConfigError.
+
+    beside: the directory where its policies' modules may be.
+    """
+    return _checked(lines.read(text, name, environ), beside)
 
 
 def from_mapping(config: Mapping[str, Any]) -> Spec:

@@ -1,17 +1,18 @@
 """Active checks: one task a backend asks, at a jittered interval, whether it is there.
 
 A TCP check is a connect; an HTTP check is a GET whose status must be one that is expected. The answer's head is
-read up to a bound, its body never: an endless one costs nothing. Results go to the pool, whose machines decide
-(core/health.py). Redirects are not followed: they are a status like any other.
+read up to a bound, its body never: an endless one costs nothing. Redirects are not followed: they are a status like
+any other. Results go to the pool, whose machines decide (core/health.py). Of several processes one checks for all:
+what it finds lies in the table.
 """
 
 import logging
 import random
 from asyncio import AbstractEventLoop, StreamReader, Task, open_connection, sleep, timeout
+from collections.abc import Mapping
 
 from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
-from steelyard.core.spec import HealthCheckSpec
 from steelyard.errors import ProtocolError, SteelyardError
 from steelyard.proxy.dial import connect, why
 from steelyard.wire.http1 import scan_response
@@ -42,23 +43,32 @@ def log_state(pool: Pool, backend: Backend, up: bool, detail: str) -> None:
 
 
 class Prober:
-    """The checks of one pool."""
+    """The checks of one pool, whose specification has some. tasks: one a backend."""
 
-    def __init__(self, loop: AbstractEventLoop, pool: Pool, check: HealthCheckSpec) -> None:
+    def __init__(self, loop: AbstractEventLoop, pool: Pool) -> None:
         self.loop = loop
         self.pool = pool
-        self.check = check
         self.random = random.Random()
-        self.tasks: list[Task[None]] = []
+        self.tasks: dict[Backend, Task[None]] = {}
+        self.adopt()
 
-    def start(self) -> None:
-        """Begin to check every backend, the first time at once."""
-        self.tasks = [self.loop.create_task(self.watch(backend)) for backend in self.pool.backends]
+    def adopt(self) -> None:
+        """Check whom the pool has now, and how it says: new backends at once, the others go on in their own time."""
+        check = self.pool.spec.health_check
+        assert check is not None, f"pool {self.pool.name} has no checks"
+        members = set(self.pool.backends)
+        for backend in [one for one in self.tasks if one not in members]:
+            self.tasks.pop(backend).cancel()
+        self.check = check
+        for backend in self.pool.backends:
+            if backend not in self.tasks:
+                self.tasks[backend] = self.loop.create_task(self.watch(backend))
 
     def stop(self) -> None:
         """Check no more."""
-        for task in self.tasks:
+        for task in self.tasks.values():
             task.cancel()
+        self.tasks.clear()
 
     async def watch(self, backend: Backend) -> None:
         while True:
@@ -102,6 +112,31 @@ class Prober:
             writer.transport.abort()
         if not any(low <= status <= high for low, high in self.check.expect):
             raise WrongStatus(f"status {status}")
+
+
+class Checks:
+    """The checks of all pools of a balancer."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.probers: dict[str, Prober] = {}
+
+    def adopt(self, pools: Mapping[str, Pool]) -> None:
+        """Check these pools, as each says, from now on."""
+        wanted = {name: pool for name, pool in pools.items() if pool.checked}
+        for name in [name for name, prober in self.probers.items() if wanted.get(name) is not prober.pool]:
+            self.probers.pop(name).stop()
+        for name, pool in wanted.items():
+            if name in self.probers:
+                self.probers[name].adopt()
+            else:
+                self.probers[name] = Prober(self.loop, pool)
+
+    def stop(self) -> None:
+        """Check no more."""
+        for prober in self.probers.values():
+            prober.stop()
+        self.probers.clear()
 
 
 async def _read_status(reader: StreamReader) -> int:

@@ -54,7 +54,7 @@ class Draft:
         self.done = False
 
     def advance(self, count: int) -> bool:
-        """Build at most so many backends more, or, when there are all, one tier, or the cookies. False: all is built."""
+        """Build at most so many backends more; when there are all, a tier, or the cookies. False: all is built."""
         if len(self.backends) < len(self.spec.backends):
             start = len(self.backends)
             for at in range(start, min(start + count, len(self.spec.backends))):

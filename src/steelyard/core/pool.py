@@ -63,6 +63,7 @@ class Pool:
         self.backends: tuple[Backend, ...] = ()
         self.tiers: tuple[Tier, ...] = ()
         self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
+        self.spec: PoolSpec = spec
         self.machine = HealthMachine(1, 1)
         rows = in_order(spec, rows) if isinstance(rows, int) else rows
         draft = Draft(spec, table, rows, outside, fresh, NOTHING)
@@ -83,7 +84,7 @@ class Pool:
         Live numbers, health and what policies have learnt stay with the backends that stay.
         """
         spec = draft.spec
-        if self.backends and spec.retry != self.spec.retry:
+        if spec.retry != self.spec.retry:
             self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
         self.spec = spec
         self.name = spec.name

@@ -28,12 +28,12 @@ class Stickiness:
         self.spec = spec
         self.cookie = spec.cookie
         self.part = f"cookie:{spec.cookie}"
-        known = {} if before is None or before.spec.secret != spec.secret else before.codes
+        known: dict[Backend, str] = {} if before is None or before.spec.secret != spec.secret else before.codes
         codes = {
             backend: known[backend] if backend in known else _code(spec.secret, pool, backend.address)
             for backend in backends
         }
-        self.codes = codes
+        self.codes: dict[Backend, str] = codes
         self.backend_of = {code: backend for backend, code in codes.items()}
         self.lines = {
             backend: f"{spec.cookie}={code}; Path=/; HttpOnly; SameSite=Lax" for backend, code in codes.items()

@@ -117,11 +117,11 @@ class AccessLog:
         if self._flush(0.0):
             self.timer = self.loop.call_later(FLUSH_S, self.flush)
 
-    def close(self) -> None:
-        """Write the rest, for at most CLOSE_S, and close the file. Records that come later are forgotten."""
+    def close(self, patience_s: float | None = None) -> None:
+        """Write the rest, for at most patience_s (None: CLOSE_S), and close the file; later records are forgotten."""
         if self.fd < 0:
             return
-        self._flush(CLOSE_S)
+        self._flush(CLOSE_S if patience_s is None else patience_s)
         self.lost += _records_in(self.unwritten)
         self.unwritten.clear()
         if self.lost:

@@ -38,6 +38,14 @@ class Address:
         return format_address(self.host, self.port, self.path)
 
 
+def key_of(spec: ListenerSpec) -> str:
+    """What makes two listeners of two configurations the same one: the address, whatever they are called.
+
+    Where any free port will do, each name has one of its own.
+    """
+    return f"{spec.name}={spec.address}" if spec.path is None and spec.port == 0 else spec.address
+
+
 def address_of(sock: socket.socket) -> Address:
     """Where this bound socket can be reached."""
     name = sock.getsockname()

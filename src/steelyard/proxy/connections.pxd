@@ -26,6 +26,8 @@ cdef class Connections:
 
 
 cdef class PoolConnections:
+    cdef object loop
+    cdef Wheel wheel
     cdef readonly Pool pool
     cdef readonly object on_change
     cdef readonly dict of_backend
@@ -40,4 +42,6 @@ cdef class PoolConnections:
     cdef readonly bint mark_down
     cdef readonly tuple on_status
 
+    @cython.locals(kept=Connections)
+    cpdef Connections of(self, Backend backend)
     cpdef close(self)

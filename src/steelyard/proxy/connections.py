@@ -25,10 +25,14 @@ class Connections:
         self.wheel = wheel
         self.backend = backend
         self.idle: list[Upstream] = []
+        self.closed = False
+        self.adopt(spec)
+
+    def adopt(self, spec: PoolSpec) -> None:
+        """Keep to the numbers of another specification, from the next connection on."""
         self.max_idle = spec.max_idle
         self.idle_s = spec.timeouts.idle_s
         self.connect_s = spec.timeouts.connect_s
-        self.closed = False
 
     def take(self) -> Upstream | None:
         """An open connection that nobody uses, or None: then dial."""
@@ -75,13 +79,33 @@ class PoolConnections:
     """
 
     def __init__(self, loop: AbstractEventLoop, wheel: Wheel, pool: Pool, on_change: Any) -> None:
-        spec = pool.spec
+        self.loop = loop
+        self.wheel = wheel
         self.pool = pool
         self.on_change = on_change
-        self.of_backend: dict[Backend, Connections] = {
-            backend: Connections(loop, wheel, backend, spec) for backend in pool.backends
-        }
+        self.of_backend: dict[Backend, Connections] = {}
         self.probes = probes_of(loop, wheel, pool)
+        self.adopt()
+
+    def adopt(self) -> None:
+        """The pool has taken another configuration: follow it. Backends that stay keep their open connections."""
+        spec = self.pool.spec
+        before = self.of_backend
+        self.of_backend = {}
+        for backend in self.pool.backends:
+            kept = before.pop(backend, None)
+            if kept is None:
+                kept = Connections(self.loop, self.wheel, backend, spec)
+            else:
+                kept.adopt(spec)
+            self.of_backend[backend] = kept
+        for connections in before.values():
+            connections.close()
+        probes = probes_of(self.loop, self.wheel, self.pool)
+        if self.probes is None or probes is None or probes.policies != self.probes.policies:
+            if self.probes is not None:
+                self.probes.close()
+            self.probes = probes
         self.response_s = spec.timeouts.response_s
         self.total_s = -1.0 if spec.timeouts.total_s is None else spec.timeouts.total_s
         self.tunnel_s = spec.timeouts.tunnel_s
@@ -91,6 +115,14 @@ class PoolConnections:
         self.hold_bytes = spec.retry.hold_body_bytes
         self.mark_down = spec.retry.mark_down
         self.on_status: tuple[int, ...] = spec.retry.on_status
+
+    def of(self, backend: Backend) -> Connections:
+        """The connections to a backend; one that has left the pool meanwhile is finished with, and keeps none."""
+        kept = self.of_backend.get(backend)
+        if kept is None:
+            kept = Connections(self.loop, self.wheel, backend, self.pool.spec)
+            kept.closed = True
+        return kept
 
     def close(self) -> None:
         """Close all idle connections of the pool, and ask its backends for nothing more."""

@@ -1,6 +1,7 @@
 """C types for context.py."""
 
 from steelyard.core.router cimport Router
+from steelyard.observe.recent cimport Recent
 from steelyard.proxy.clock cimport Wheel
 from steelyard.wire.peer cimport Peer
 
@@ -15,6 +16,7 @@ cdef class ListenerContext:
     cdef readonly object networks
     cdef readonly object below
     cdef public object on_record
+    cdef public Recent recent
     cdef readonly object date_line
     cdef public str local
     cdef readonly Py_ssize_t max_head_bytes

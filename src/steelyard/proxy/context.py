@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
+from steelyard.observe.recent import Recent
 from steelyard.proxy.clock import Wheel
 from steelyard.wire.peer import Network, Peer
 
@@ -17,6 +18,7 @@ class ListenerContext:
     """Routes, limits and timeouts of a listener, and the loop's clock.
 
     on_record: called with a `Record` for each ended exchange, or None when nobody wants them.
+    recent: where the latest requests are remembered, or None.
     date_line: the Date line of an answer that is made now.
     below: n -> a random whole number in [0, n). stopping: answers say `Connection: close`.
     downstreams: the open client connections.
@@ -35,13 +37,20 @@ class ListenerContext:
     ) -> None:
         self.loop = loop
         self.wheel = wheel
-        self.name = spec.name
-        self.router = router
-        self.networks = networks
         self.below = below
         self.on_record = on_record
         self.date_line = date_line
         self.local = f"{spec.host}:{spec.port}"
+        self.recent: Recent | None = None
+        self.peers: dict[str, Peer] = {}
+        self.stopping = False
+        self.downstreams: set[Any] = set()
+        self.adopt(spec, router, networks)
+
+    def adopt(self, spec: ListenerSpec, router: Router, networks: tuple[Network, ...]) -> None:
+        """Serve by this specification from the next request on, open connections included."""
+        self.name = spec.name
+        self.networks = networks
         self.max_head_bytes = spec.max_head_bytes
         self.max_fields = spec.max_fields
         self.underscores = spec.underscores_in_headers
@@ -49,9 +58,10 @@ class ListenerContext:
         self.body_s = spec.timeouts.body_s
         self.idle_s = spec.timeouts.idle_s
         self.write_s = spec.timeouts.write_s
-        self.peers: dict[str, Peer] = {}
-        self.stopping = False
-        self.downstreams: set[Any] = set()
+        self.peers = {}
+        for downstream in self.downstreams:
+            downstream.meet_again()  # whom we trust may have changed
+        self.router = router
 
     def peer_of(self, address: str) -> Peer:
         """What backends are told of clients from this address: made once, shared by its connections."""

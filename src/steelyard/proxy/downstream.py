@@ -534,6 +534,11 @@ class Downstream(Client):
         else:
             self.keep = False
 
+    def meet_again(self) -> None:
+        """Whom the listener trusts may have changed."""
+        if self.peer is not None:
+            self.peer = self.context.peer_of(self.peer.address)
+
     def cut(self) -> None:
         """The balancer stops now: close whatever is going on."""
         self.leave(errors.STOPPING)

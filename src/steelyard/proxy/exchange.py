@@ -239,7 +239,7 @@ class Exchange(Receiver):
         assert self.connections is not None
         self.backend = backend
         self.tries += 1
-        kept: Connections = self.connections.of_backend[backend]
+        kept: Connections = self.connections.of(backend)
         upstream = None if fresh else kept.take()
         if upstream is None:
             self.dial = kept.dial(self._on_dialled)
@@ -351,7 +351,7 @@ class Exchange(Receiver):
         assert self.connections is not None and self.backend is not None and client is not None and upstream is not None
         self.upstream = None
         if reusable and self.request_done and not upstream.full:
-            kept: Connections = self.connections.of_backend[self.backend]
+            kept: Connections = self.connections.of(self.backend)
             kept.give(upstream, now)
         else:
             # An answer that came before the request's end: the rest of it must not be taken for a new one.
@@ -522,6 +522,9 @@ class Exchange(Receiver):
         self._release(failed or (kind is not None and kind.side is Side.BACKEND), now)
         if self.context.on_record is not None:
             self._record(kind, now)
+        if self.context.recent is not None:
+            pool = "-" if self.connections is None else self.connections.pool.name
+            self.context.recent.add(self.request, self.context.name, pool, self.label)
         self.client = None
         self.body = None
 

@@ -1,60 +1,98 @@
-"""A listening address: accepts, and drains its connections when the balancer stops."""
+"""A listening address: accepts, and drains its connections when it is to be no more."""
 
 import socket
-from asyncio import AbstractEventLoop, Server
+from asyncio import AbstractEventLoop, Server, Task
+from collections.abc import Sequence
 
+from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
 from steelyard.proxy.bind import WILDCARDS, Address, SocketFile, address_of, bind
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.downstream import Downstream
+from steelyard.wire.peer import Network
 
 
 class Listener:
-    """Accepts connections on one bound socket and gives each a `Downstream`.
+    """Accepts connections on bound sockets and gives each a `Downstream`.
 
-    sock: one that somebody else has bound, or None: then it is bound here, at the start.
+    socks: those that somebody else has bound, ours from now on; None: one is bound here, at the start.
     """
 
     def __init__(
-        self, loop: AbstractEventLoop, spec: ListenerSpec, context: ListenerContext, sock: socket.socket | None = None
+        self,
+        loop: AbstractEventLoop,
+        spec: ListenerSpec,
+        context: ListenerContext,
+        socks: Sequence[socket.socket] | None = None,
     ) -> None:
         self.loop = loop
         self.spec = spec
         self.context = context
-        self.sock = sock
-        self.server: Server | None = None
+        self.socks = socks
+        self.servers: list[Server] = []
+        self.arriving: set[Task[object]] = set()
         self.address = Address(spec.host, spec.port, spec.path)
         # Of a unix socket that was bound here. Another one's file goes on to be used by others when we stop.
         self.file: SocketFile | None = None
 
     async def start(self) -> None:
         """Accept, and bind before that where it was not done. Raises ListenError."""
-        sock = self.sock
-        if sock is None:
-            (sock,) = bind(self.spec)
+        if self.socks is None:
+            self.socks = bind(self.spec)
             if self.spec.path is not None:
                 self.file = SocketFile(self.spec.path)
-        self.address = address_of(sock)
+        self.address = address_of(self.socks[0])
         self.context.local = _called(self.address)
-        # Takes a unix socket as well, on both loops; create_unix_server would remove its file, as of Python 3.13.
-        self.server = await self.loop.create_server(
-            lambda: Downstream(self.context),  # type: ignore[arg-type, return-value]
-            sock=sock,
-            backlog=self.spec.backlog,
-        )
+        for sock in self.socks:
+            # Takes a unix socket as well, on both loops; create_unix_server would remove its file, as of Python 3.13.
+            server = await self.loop.create_server(
+                self._downstream,  # type: ignore[arg-type]
+                sock=sock,
+                backlog=self.spec.backlog,
+            )
+            self.servers.append(server)
+
+    def _downstream(self) -> Downstream:
+        return Downstream(self.context)
+
+    def adopt(self, spec: ListenerSpec, router: Router, networks: tuple[Network, ...]) -> None:
+        """Serve by another specification of the same address from the next request on."""
+        self.spec = spec
+        self.context.adopt(spec, router, networks)
 
     def stop_accepting(self) -> None:
-        """Accept nothing more; idle connections close, busy ones after their answer."""
+        """Accept nothing more; idle connections close, busy ones after their answer.
+
+        Who waits to be accepted is let in before: its connection is open, as far as it knows, and a request may be
+        on its way.
+        """
+        self.context.stopping = True
         if self.file is not None:
             self.file.remove()
             self.file = None
-        if self.server is not None:
-            self.server.close()
-            self.server = None
-        self.context.stopping = True
         now = self.context.wheel.now()
         for downstream in list(self.context.downstreams):
             downstream.retire(now)
+        servers, self.servers = self.servers, []
+        if servers:
+            for sock in self.socks or ():
+                self._let_in(sock)
+        for server in servers:
+            server.close()
+
+    def _let_in(self, sock: socket.socket) -> None:
+        """Accept all that wait."""
+        while True:
+            try:
+                waiting, _ = sock.accept()
+            except OSError:  # nobody (BlockingIOError), or no more can be taken
+                return
+            waiting.setblocking(False)
+            task: Task[object] = self.loop.create_task(
+                self.loop.connect_accepted_socket(self._downstream, waiting)  # type: ignore[type-var]
+            )
+            self.arriving.add(task)
+            task.add_done_callback(self.arriving.discard)
 
     def drop(self) -> None:
         """Close all connections at once."""

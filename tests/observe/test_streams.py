@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from steelyard.cli.streams import outlived, say
+from steelyard.observe.streams import outlived, say
 from tests.real.programs import accepting
 from tests.real.support import free_ports
 from tests.systems.programs import HOST, PATIENCE_S, get

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from steelyard.cli import log
+from steelyard.observe import log
 
 
 class Collected(logging.Handler):

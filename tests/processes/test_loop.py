@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from steelyard.cli import loop
+from steelyard.processes import loop
 
 
 def module_of_the_loop() -> str:

@@ -41,6 +41,15 @@ def takes(stream: TextIO) -> bool:
     return bool(poll.poll(0))
 
 
+def has_terminal() -> bool:
+    """Whether this process has a terminal, and it is open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def _replace_closed() -> None:
     """Open the null device for each closed stream.
 

@@ -1,0 +1,16 @@
+"""`steelyard reload`: have a running balancer read its file anew."""
+
+import typer
+
+from steelyard.cli.running import Pid, ask
+
+
+def reload(pid: Pid = None) -> None:
+    """Have the running balancer read its configuration file anew.
+
+    The file is checked first; one that cannot run changes nothing, is explained here, and the exit code is then 1.
+    One that can is in force when this ends, and no connection was closed for it. Shows with steelyard diff FILE before
+    what it would change.
+    """
+    for line in ask(pid, do="reload")["lines"]:
+        typer.echo(line)

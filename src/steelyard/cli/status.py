@@ -1,0 +1,77 @@
+"""`steelyard status`: who runs, and how the backends are."""
+
+import json
+from typing import Annotated, Any, Final
+
+import typer
+
+from steelyard.cli.running import Pid, ask
+
+STATES: Final = {"up": "green", "down": "red", "silent": "red"}
+SHOWN: Final = 50  # backends of a pool; the rest are counted
+
+
+def status(
+    pid: Pid = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+) -> None:
+    """Show the running balancer: its processes, its configuration, and each backend with its live numbers.
+
+    silent is a backend that does not answer its checks, down one that answers them wrongly.
+    """
+    found = ask(pid, do="status")
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    file = f" of {found['file']}" if found["file"] else ""
+    console.print(
+        f"supervisor {found['pid']}, up {_age(found['age_s'])}; configuration {found['configuration']}{file}; "
+        f"{found['reloads']} reloads, {found['refused']} refused, {found['workers_lost']} workers lost"
+    )
+    table = Table("worker", "pid", "up", "clients", "replaced", box=box.SIMPLE_HEAD, pad_edge=False)
+    for worker in found["workers"]:
+        table.add_row(
+            *map(str, (worker["number"], worker["pid"], _age(worker["age_s"]), worker["clients"], worker["replaced"]))
+        )
+    console.print(table)
+    for name, backends in found["pools"].items():
+        table = Table(
+            "backend",
+            "state",
+            "weight",
+            "in flight",
+            "requests",
+            "failed",
+            title=f"pool {name}",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        for one in backends[:SHOWN]:
+            state = f"[{STATES[one['state']]}]{one['state']}[/]"
+            table.add_row(
+                one["address"], state, *map(str, (one["weight"], one["in_flight"], one["requests"], one["failures"]))
+            )
+        console.print(table)
+        if len(backends) > SHOWN:
+            console.print(f"and {len(backends) - SHOWN} more: --json has them all")
+
+
+def _age(seconds: float) -> str:
+    """Such as `3d 4h` or `12s`: two units at most."""
+    left = int(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"

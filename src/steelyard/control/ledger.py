@@ -1,0 +1,151 @@
+"""Which row of the table belongs to which backend and tier, through every reload.
+
+One process keeps it for all workers: the control process, or a balancer that is embedded. A configuration is planned
+first: what stays keeps its rows, what is new gets rows that nobody uses, with its weight in them. Nothing of that
+touches a row in use, so a plan may be dropped. Settled, it is in force: weights that the file has changed are set.
+Weights that somebody has set since, and that the file has not changed, stay; so do health and all counts.
+
+A row is given out anew only when no request is in flight there: requests to a backend that was removed may go on for
+long. The ledger keeps no memory that could not be had from a plan in force and the table, so that a control process
+that starts anew goes on with it.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from steelyard.core import table as cells
+from steelyard.core.rows import PoolRows, Rank, rank_of, ranks_of
+from steelyard.core.spec import BackendSpec, PoolSpec, Spec
+from steelyard.core.table import Table
+from steelyard.errors import ConfigError, Problem
+
+Rows = Mapping[str, PoolRows]
+Plan = dict[str, PoolRows]
+
+# Room for all backends twice, as a reload may exchange every one, and for the tiers of many pools.
+TIERS: Final = 4096
+LOT_BYTES: Final = 64 * 1024 * 1024  # some forty pools that remember 65,536 clients each
+FIRST: Final = cells.BALANCER + 1
+_NOTHING: Final = Spec((), ())
+
+
+def table_rows(max_backends: int) -> int:
+    """How many rows a table for so many backends has."""
+    return FIRST + 2 * max_backends + TIERS
+
+
+def table_bytes(rows: int, workers: int) -> int:
+    """How large its memory is, with the lots. What is never used takes up no memory, where that is mapped."""
+    return Table.size_bytes(rows, workers) + LOT_BYTES
+
+
+class Ledger:
+    """The rows of one table. spec, rows: what is in force."""
+
+    def __init__(self, table: Table, spec: Spec = _NOTHING, rows: Rows | None = None) -> None:
+        self.table = table
+        self.spec = spec
+        self.rows: Rows = rows or {}
+        self.used = max(table.get(cells.BALANCER, cells.ROWS_USED), FIRST)
+        held = set(_all(self.rows))
+        self.free = deque(row for row in range(FIRST, self.used) if row not in held)
+
+    def plan(self, spec: Spec) -> Plan:
+        """Rows for another configuration. Raises ConfigError when the table has none left."""
+        tiers: dict[tuple[str, Rank], int] = {}
+        backends: dict[tuple[str, str], int] = {}
+        for pool in self.spec.pools:
+            rows = self.rows[pool.name]
+            tiers.update(zip([(pool.name, rank) for rank in ranks_of(pool)], rows.tiers, strict=True))
+            backends.update(zip([(pool.name, one.address) for one in pool.backends], rows.backends, strict=True))
+        given: list[int] = []
+        try:
+            return {pool.name: self._of_pool(pool, tiers, backends, given) for pool in spec.pools}
+        except ConfigError:
+            self.free.extend(given)
+            raise
+
+    def _of_pool(
+        self,
+        pool: PoolSpec,
+        tiers: Mapping[tuple[str, Rank], int],
+        backends: Mapping[tuple[str, str], int],
+        given: list[int],
+    ) -> PoolRows:
+        """Rows of one pool; those that are new are added to `given`."""
+        of_tiers = [tiers.get((pool.name, rank)) for rank in ranks_of(pool)]
+        of_backends = [backends.get((pool.name, one.address)) for one in pool.backends]
+        return PoolRows(
+            tuple(self._take(given) if row is None else row for row in of_tiers),
+            tuple(
+                self._begin(one, given) if row is None else row
+                for one, row in zip(pool.backends, of_backends, strict=True)
+            ),
+        )
+
+    def drop(self, plan: Rows) -> None:
+        """A plan will not come into force: its new rows are free again."""
+        held = set(_all(self.rows))
+        self.free.extend(row for row in _all(plan) if row not in held)
+
+    def settle(self, spec: Spec, plan: Rows) -> None:
+        """A planned configuration comes into force: no worker looks at rows that are in it no more."""
+        before = {
+            (pool.name, one.address): (one, pool.health_check is not None)
+            for pool in self.spec.pools
+            for one in pool.backends
+        }
+        for pool in spec.pools:
+            rows = plan[pool.name]
+            home = dict(zip(ranks_of(pool), rows.tiers, strict=True))
+            for one, row in zip(pool.backends, rows.backends, strict=True):
+                was, was_checked = before.get((pool.name, one.address), (None, False))
+                if was is None:
+                    continue
+                if self._change(one, row, was, forget=was_checked and pool.health_check is None):
+                    self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
+        held = set(_all(plan))
+        self.free.extend(row for row in _all(self.rows) if row not in held)
+        self.spec, self.rows = spec, plan
+
+    def _change(self, one: BackendSpec, row: int, was: BackendSpec, forget: bool) -> bool:
+        """A backend stays; whether that is news. forget: nobody checks it any more: nothing is held against it."""
+        if one.weight != was.weight:
+            self.table.set(row, cells.WEIGHT, one.weight)
+            self.table.set(row, cells.SHARE, one.weight * cells.WEIGHT_UNIT)
+        if forget:
+            self.table.set(row, cells.STATUS, cells.UP)
+        return forget or one.weight != was.weight
+
+    def _begin(self, one: BackendSpec, given: list[int]) -> int:
+        """A row for a backend that is new, with its weight in it."""
+        row = self._take(given)
+        self.table.set(row, cells.WEIGHT, one.weight)
+        self.table.set(row, cells.SHARE, one.weight * cells.WEIGHT_UNIT)
+        return row
+
+    def _take(self, given: list[int]) -> int:
+        """A row that nobody uses, as empty as a new one."""
+        for _ in range(len(self.free)):
+            row = self.free.popleft()
+            if self.table.total(row, cells.IN_FLIGHT) == 0:
+                self.table.clear_row(row)
+                given.append(row)
+                return row
+            self.free.append(row)
+        if self.used == self.table.rows:
+            message = f"the table's {self.table.rows - FIRST} rows are all in use, some by requests to removed backends"
+            mend = "reload when those have ended, or give max_backends a larger number and upgrade"
+            raise ConfigError([Problem("configuration", "max_backends", message, mend=mend)])
+        row = self.used
+        self.used += 1
+        self.table.set(cells.BALANCER, cells.ROWS_USED, self.used)
+        given.append(row)
+        return row
+
+
+def _all(rows: Rows) -> Iterator[int]:
+    for of_pool in rows.values():
+        yield from of_pool.tiers
+        yield from of_pool.backends

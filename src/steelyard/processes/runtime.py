@@ -1,0 +1,98 @@
+"""Where a running balancer can be spoken to: a unix socket of its own, by which the commands find it.
+
+    $RUNTIME_DIRECTORY, /run/steelyard (root), $XDG_RUNTIME_DIR/steelyard, else /tmp/steelyard-UID
+
+has one socket a running supervisor, called after its process id. The directory is its user's alone (mode 0700), and
+that is the whole of the access control: who may look into it may command. Standard library alone.
+"""
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from steelyard.errors import SteelyardError
+
+
+class NoRuntime(SteelyardError):
+    """There is no place for the socket, or no balancer (or more than one) that could be meant; says how to mend it."""
+
+
+def directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where this user's sockets are."""
+    if given := environ.get("RUNTIME_DIRECTORY"):  # of a systemd unit; there may be several
+        return Path(given.partition(":")[0])
+    if os.geteuid() == 0:
+        return Path("/run/steelyard")
+    if given := environ.get("XDG_RUNTIME_DIR"):
+        return Path(given, "steelyard")
+    return Path(f"/tmp/steelyard-{os.geteuid()}")
+
+
+def path_of(pid: int) -> Path:
+    """The socket of one supervisor."""
+    return directory() / f"{pid}.sock"
+
+
+def listen() -> socket.socket:
+    """Our own socket, listening. Raises NoRuntime."""
+    place = directory()
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = place.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise NoRuntime(f"{place} is not a directory that only this user may write to; remove it, or chmod 700 it")
+        path = path_of(os.getpid())
+        path.unlink(missing_ok=True)  # of one with our number that did not end well
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(str(path))
+        path.chmod(0o600)
+        sock.listen(16)
+    except OSError as exc:
+        mend = "name a directory that can be written in XDG_RUNTIME_DIR"
+        raise NoRuntime(f"no socket for commands at {place}: {exc.strerror}; {mend}") from exc
+    sock.setblocking(False)
+    return sock
+
+
+def remove() -> None:
+    """Take our own socket away."""
+    with suppress(OSError):
+        path_of(os.getpid()).unlink()
+
+
+def find(pid: int | None = None) -> int:
+    """The supervisor that is meant: this one, or the only one there is. Raises NoRuntime."""
+    running = alive()
+    if pid is not None:
+        if pid not in running:
+            raise NoRuntime(f"no balancer of this user has the process id {pid}; running: {_listed(running)}")
+        return pid
+    if len(running) != 1:
+        what = "no balancer of this user is running" if not running else f"several balancers run: {_listed(running)}"
+        mend = "start one with steelyard run" if not running else "name one with --pid"
+        raise NoRuntime(f"{what} (looked in {directory()}); {mend}")
+    return running[0]
+
+
+def alive() -> list[int]:
+    """The process ids of all supervisors of this user whose socket answers."""
+    found = []
+    for path in directory().glob("*.sock"):
+        if path.stem.isdigit():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+                caller.setblocking(False)
+                try:
+                    caller.connect(str(path))
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    continue
+            found.append(int(path.stem))
+    return sorted(found)
+
+
+def _listed(running: list[int]) -> str:
+    return ", ".join(map(str, running)) or "none"

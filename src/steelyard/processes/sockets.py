@@ -1,0 +1,133 @@
+"""The listening sockets of a balancer: bound once, kept by the supervisor, dealt out to the workers.
+
+Each listener has one socket a worker (SO_REUSEPORT), or one for all: a unix socket, or one that systemd has bound.
+Sockets outlive workers, configurations and programs: a listener that is found again under the same key
+(proxy/bind.py) keeps its sockets, whoever has made them. Standard library alone: the supervisor uses it.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from steelyard.core.spec import ListenerSpec
+from steelyard.errors import ListenError
+from steelyard.processes.notify import activated
+from steelyard.proxy.bind import SocketFile, address_of, bind, key_of, more
+
+# Where a program that is upgraded tells its successor which descriptors are which sockets.
+INHERITED: Final = "STEELYARD_SOCKETS"
+
+Words = Mapping[str, Any]
+
+
+def words_of(spec: ListenerSpec) -> dict[str, Any]:
+    """What has to be known of a listener to bind it."""
+    return {"name": spec.name, "host": spec.host, "port": spec.port, "path": spec.path, "backlog": spec.backlog}
+
+
+def _spec(words: Words) -> ListenerSpec:
+    return ListenerSpec(words["name"], words["host"], words["port"], (), path=words["path"], backlog=words["backlog"])
+
+
+class Sockets:
+    """Sockets by key. What is new since the last `keep` can be forgotten again.
+
+    inherited: of the program before, by key. activated: of systemd, by the listener's name or address.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, list[socket.socket]] = {}
+        self.new: set[str] = set()
+        self.for_all: set[str] = set()  # keys of those that all workers share
+        self.files: dict[str, SocketFile] = {}
+        handed: dict[str, list[int]] = json.loads(os.environ.pop(INHERITED, "{}"))
+        self.inherited = {key: [socket.socket(fileno=fd) for fd in fds] for key, fds in handed.items()}
+        self.activated: dict[str, socket.socket] = {}
+        for name, fd in activated():
+            sock = socket.socket(fileno=fd)
+            sock.setblocking(False)
+            self.activated[str(address_of(sock))] = sock
+            self.activated.setdefault(name, sock)
+
+    def bind(self, listeners: Iterable[Words], workers: int) -> None:
+        """Have sockets for all these listeners. Raises ListenError; then those that are new are gone again."""
+        try:
+            for words in listeners:
+                spec = _spec(words)
+                key = key_of(spec)
+                if key not in self.held:
+                    self.new.add(key)
+                    self.held[key] = self._made(spec, key, workers)
+        except ListenError:
+            self.forget_new()
+            raise
+
+    def _made(self, spec: ListenerSpec, key: str, workers: int) -> list[socket.socket]:
+        found = self.activated.get(spec.name) or self.activated.get(spec.address)
+        if found is not None:
+            self.for_all.add(key)
+            return [found]
+        made = self.inherited.pop(key, None) or bind(spec, workers)
+        if spec.path is not None:
+            self.for_all.add(key)
+            self.files[key] = SocketFile(spec.path)
+        while key not in self.for_all and len(made) < workers:
+            try:
+                made.append(more(made[0], spec.backlog))
+            except OSError as exc:
+                raise ListenError(spec.name, f"{spec.address}: no socket for every worker ({exc.strerror})") from exc
+        return made
+
+    def of(self, worker: int, workers: int) -> list[tuple[str, socket.socket]]:
+        """The sockets of one worker: its own, and those that nobody would serve since there were more workers once."""
+        return [
+            (key, sock)
+            for key, held in self.held.items()
+            for sock in (held if key in self.for_all else held[worker::workers])
+        ]
+
+    def keys(self) -> set[str]:
+        """The keys of all that are held."""
+        return set(self.held)
+
+    def addresses(self) -> dict[str, str]:
+        """Where each can be reached, as text."""
+        return {key: str(address_of(held[0])) for key, held in self.held.items()}
+
+    def keep(self, listeners: Iterable[Words]) -> None:
+        """These are served now: what is new stays, and the others are closed."""
+        wanted = {key_of(_spec(words)) for words in listeners}
+        self.new.clear()
+        for key in [key for key in self.held if key not in wanted]:
+            self._close(key)
+        for sockets in self.inherited.values():  # of listeners that the configuration does not have any more
+            for sock in sockets:
+                sock.close()
+        self.inherited.clear()
+
+    def forget_new(self) -> None:
+        """What is new since the last `keep` is not wanted after all."""
+        for key in list(self.new):
+            self._close(key)
+        self.new.clear()
+
+    def hand_over(self) -> tuple[dict[str, str], list[int]]:
+        """For a successor: what to put into its environment, and the descriptors that it inherits."""
+        numbers = {key: [sock.fileno() for sock in held] for key, held in self.held.items()}
+        return {INHERITED: json.dumps(numbers)}, [fd for fds in numbers.values() for fd in fds]
+
+    def close(self, files_too: bool) -> None:
+        """Listen no more. files_too: the files of unix sockets are removed: nobody goes on with them."""
+        for key in list(self.held):
+            if not files_too:
+                self.files.pop(key, None)
+            self._close(key)
+
+    def _close(self, key: str) -> None:
+        if key in self.files:
+            self.files.pop(key).remove()
+        for sock in self.held.pop(key, []):
+            sock.close()
+        self.for_all.discard(key)
