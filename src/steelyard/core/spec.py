@@ -125,7 +125,7 @@ class PolicySpec:
     bound: float | None = _default(None, "a key's backend is its backend; try 1.25 where some keys are hot")
     table_size: int = _default(65537, "shares within 1 % up to 655 backends (Eisenbud et al., NSDI 2016)")
     decay_s: float = _default(10.0, "what was ten seconds ago counts a third (Finagle)")
-    clients: int = _default(65536, "some 10 MiB; the client that was away longest is forgotten first")
+    clients: int = _default(65536, "some 3 MiB for all workers; the client that was away longest is forgotten first")
     quantile: float = _default(0.84, "the paper's Q_RIF")
     probe: ProbeSpec = ProbeSpec()
     fallback: str = _default("round_robin", "answers for a policy of one's own that fails; it cannot fail itself")

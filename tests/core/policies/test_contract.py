@@ -26,7 +26,7 @@ KEYED: Final = {"keyed": True, "tolerance": 0.5}  # 160 points of a ring are off
 NATURES: Final[dict[str, dict[str, Any]]] = {
     # Nearly all keys move.
     "hash": {**KEYED, "moves_few": False},
-    # Its memory is each worker's own.
+    # It remembers what it did in turn: another balancer's turns are others.
     "sticky_round_robin": {"keyed": True, "agrees": False, "moves_few": True, "tolerance": 0.1},
     "least_connections": {"counts_load": True},
     "power_of_two": {"counts_load": True},

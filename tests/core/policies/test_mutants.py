@@ -63,7 +63,8 @@ MISTAKES = {
     ],
     "sticky_round_robin": [
         ("policies/sticky.py", "if home is not None and", "if False and"),
-        ("policies/sticky.py", "if len(self.homes) > self.clients:", "if False:"),
+        ("homes.py", "if value < oldest:", "if value > oldest:"),
+        ("homes.py", "if mine != newest:", "if False:"),
     ],
 }
 
