@@ -26,12 +26,12 @@ def test_zeroed_memory_says_that_all_is_well() -> None:
 def test_a_table_knows_its_measures() -> None:
     table = Table(bytearray(Table.size_bytes(2, 3)), 2, 3, 1)
     assert (2, 3, 1) == (table.rows, table.workers, table.worker)
-    assert 2 * 4 * 64 == Table.size_bytes(2, 3)  # for each row a cache line, and one a worker
+    assert 2 * 5 * 64 == Table.size_bytes(2, 3)  # for each row two cache lines, and one a worker
 
 
 def test_a_buffer_that_is_too_short_is_refused_with_the_length_it_needs() -> None:
-    with pytest.raises(ValueError, match="255 bytes for 2 rows and 1 workers; needs 256"):
-        Table(bytearray(255), 2)
+    with pytest.raises(ValueError, match="383 bytes for 2 rows and 1 workers; needs 384"):
+        Table(bytearray(383), 2)
 
 
 @pytest.mark.parametrize("worker", [-1, 2])

@@ -25,11 +25,11 @@ def run(world: World, listener: Listener) -> None:
     world.loop.settle()
 
 
-def a_listener(world: World, sock: socket.socket | None = None, path: Path | None = None) -> Listener:
+def a_listener(world: World, socks: list[socket.socket] | None = None, path: Path | None = None) -> Listener:
     spec = replace(world.listener, host="127.0.0.1", port=0, backlog=7)
     if path is not None:
         spec = replace(spec, host="", path=str(path))
-    return Listener(world.loop, spec, world.context, sock)  # type: ignore[arg-type]
+    return Listener(world.loop, spec, world.context, socks)  # type: ignore[arg-type]
 
 
 def test_a_started_listener_knows_its_real_port_and_makes_a_downstream_for_each_connection(world: World) -> None:
@@ -81,7 +81,7 @@ def test_a_unix_socket_is_called_localhost_and_its_file_goes_when_nothing_more_i
 def test_the_file_of_a_unix_socket_that_somebody_else_has_bound_stays(world: World, tmp_path: Path) -> None:
     path = tmp_path / "lb.sock"
     (sock,) = bind(replace(world.listener, host="", port=0, path=str(path)))
-    listener = a_listener(world, sock, path)
+    listener = a_listener(world, [sock], path)
     run(world, listener)
     listener.stop_accepting()
     assert path.is_socket()

@@ -10,13 +10,16 @@ long. The ledger keeps no memory that could not be had from a plan in force and 
 that starts anew goes on with it.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from steelyard.control.lots import Lots
 from steelyard.core import table as cells
+from steelyard.core.homes import cells_needed
 from steelyard.core.rows import PoolRows, Rank, rank_of, ranks_of
-from steelyard.core.spec import BackendSpec, PoolSpec, Spec
+from steelyard.core.spec import BackendSpec, PolicySpec, PoolSpec, Spec
 from steelyard.core.table import Table
 from steelyard.errors import ConfigError, Problem
 
@@ -26,8 +29,11 @@ Plan = dict[str, PoolRows]
 # Room for all backends twice, as a reload may exchange every one, and for the tiers of many pools.
 TIERS: Final = 4096
 LOT_BYTES: Final = 64 * 1024 * 1024  # some forty pools that remember 65,536 clients each
+STICKY: Final = "sticky_round_robin"
 FIRST: Final = cells.BALANCER + 1
 _NOTHING: Final = Spec((), ())
+
+_log = logging.getLogger("steelyard")
 
 
 def table_rows(max_backends: int) -> int:
@@ -50,6 +56,7 @@ class Ledger:
         self.used = max(table.get(cells.BALANCER, cells.ROWS_USED), FIRST)
         held = set(_all(self.rows))
         self.free = deque(row for row in range(FIRST, self.used) if row not in held)
+        self.lots = Lots(table, [row for of_pool in self.rows.values() for row in of_pool.tiers])
 
     def plan(self, spec: Spec) -> Plan:
         """Rows for another configuration. Raises ConfigError when the table has none left."""
@@ -61,10 +68,25 @@ class Ledger:
             backends.update(zip([(pool.name, one.address) for one in pool.backends], rows.backends, strict=True))
         given: list[int] = []
         try:
-            return {pool.name: self._of_pool(pool, tiers, backends, given) for pool in spec.pools}
+            plan = {pool.name: self._of_pool(pool, tiers, backends, given) for pool in spec.pools}
         except ConfigError:
             self.free.extend(given)
             raise
+        for pool in spec.pools:
+            if _remembers(pool.policy) and len(self.table.rest) > 0:
+                self._make_room(pool, plan[pool.name].tiers)
+        return plan
+
+    def _make_room(self, pool: PoolSpec, tiers: tuple[int, ...]) -> None:
+        """Have all workers remember a pool's clients as one."""
+        needed = cells_needed(pool.policy.clients)
+        found = [self.lots.ensure(row, needed) for row in tiers]
+        if not all(found):
+            _log.warning(
+                "pool %s: the table has no room to remember %d clients more: each worker remembers for itself",
+                pool.name,
+                pool.policy.clients,
+            )
 
     def _of_pool(
         self,
@@ -106,6 +128,11 @@ class Ledger:
                 if self._change(one, row, was, forget=was_checked and pool.health_check is None):
                     self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
         held = set(_all(plan))
+        remembering = {row for pool in spec.pools if _remembers(pool.policy) for row in plan[pool.name].tiers}
+        for rows in self.rows.values():
+            for row in rows.tiers:
+                if row not in remembering:
+                    self.lots.free(row)
         self.free.extend(row for row in _all(self.rows) if row not in held)
         self.spec, self.rows = spec, plan
 
@@ -143,6 +170,11 @@ class Ledger:
         self.table.set(cells.BALANCER, cells.ROWS_USED, self.used)
         given.append(row)
         return row
+
+
+def _remembers(policy: PolicySpec) -> bool:
+    """Whether it has a memory that all workers share (core/homes.py)."""
+    return STICKY in (policy.name, policy.fallback)
 
 
 def _all(rows: Rows) -> Iterator[int]:

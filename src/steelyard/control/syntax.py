@@ -16,6 +16,9 @@ _BARE_VARIABLE = re.compile(r"[{\[](?:.*[\s,{\[:])?(\$\{[^}\s]*\})")
 # `body:messages.0.content[:256]` is to YAML a word, and then a list where none can be.
 _BARE_BODY = re.compile(r"[{\[](?:.*[\s,{\[:])?(body:[^\s,{}\[\]\"']+\[:[0-9]+\])")
 
+# Characters of a line that are looked at: the search is quadratic in them, and nobody writes longer ones by hand.
+_LONGEST_LINE = 2000
+
 _INDENTATION = ("does not fit the lines above", "give it the indentation of the lines that it belongs to")
 # What libyaml (and PyYAML's own parser, in nearly the same words) complains of -> message and mend.
 _SLIPS = (
@@ -49,14 +52,15 @@ def problem(exc: yaml.YAMLError, text: str, name: str) -> Problem:
     # The parser stops behind what is wrong, often at the beginning of the next line that says something.
     for number in range(min(mark.line, len(lines) - 1), max(mark.line - 3, -1), -1):
         where = f"{name}:{number + 1}"
-        if (bare := _BARE_BRACKETS.search(lines[number])) is not None:
+        line = lines[number][:_LONGEST_LINE]
+        if (bare := _BARE_BRACKETS.search(line)) is not None:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "an address in brackets reads as a list", bare[1], mend)
-        if (bare := _BARE_VARIABLE.search(lines[number])) is not None:
+        if (bare := _BARE_VARIABLE.search(line)) is not None:
             shown = re.sub(r":-.*", ":-...}", bare[1])  # a default may be a secret
             mend = f'put quotes around it: "{shown}"'
             return Problem(where, "YAML", "a variable inside braces or brackets ends them", shown, mend)
-        if (bare := _BARE_BODY.search(lines[number])) is not None:
+        if (bare := _BARE_BODY.search(line)) is not None:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "brackets inside braces or brackets read as a list", bare[1], mend)
     if opened is not None and ("flow sequence" in context or "flow mapping" in context):
