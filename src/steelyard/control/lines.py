@@ -111,14 +111,20 @@ def read(text: str, name: str, environ: Mapping[str, str]) -> Page:
 def _check_depth(text: str, name: str) -> None:
     """Raises ConfigError for a text that nests too deep; what is not YAML at all ends in a YAMLError."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                assert event.start_mark is not None
-                raise _too_deep(f"{name}:{event.start_mark.line + 1}", "YAML")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    assert event.start_mark is not None
+                    raise _too_deep(f"{name}:{event.start_mark.line + 1}", "YAML")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.MarkedYAMLError as exc:
+        # libyaml has a limit of its own (1000, as PyYAML 6.0.4 brings it), which its scanner meets before there is an event.
+        if exc.problem_mark is not None and "nesting depth" in str(exc.problem):
+            raise _too_deep(f"{name}:{exc.problem_mark.line + 1}", "YAML") from exc
+        raise
 
 
 def _too_deep(where: str, key: str) -> ConfigError:

@@ -52,15 +52,15 @@ def problem(exc: yaml.YAMLError, text: str, name: str) -> Problem:
     # The parser stops behind what is wrong, often at the beginning of the next line that says something.
     for number in range(min(mark.line, len(lines) - 1), max(mark.line - 3, -1), -1):
         where = f"{name}:{number + 1}"
-        line = lines[number][:_LONGEST_LINE]
-        if (bare := _BARE_BRACKETS.search(line)) is not None:
+        piece = lines[number][:_LONGEST_LINE]
+        if (bare := _BARE_BRACKETS.search(piece)) is not None:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "an address in brackets reads as a list", bare[1], mend)
-        if (bare := _BARE_VARIABLE.search(line)) is not None:
+        if (bare := _BARE_VARIABLE.search(piece)) is not None:
             shown = re.sub(r":-.*", ":-...}", bare[1])  # a default may be a secret
             mend = f'put quotes around it: "{shown}"'
             return Problem(where, "YAML", "a variable inside braces or brackets ends them", shown, mend)
-        if (bare := _BARE_BODY.search(line)) is not None:
+        if (bare := _BARE_BODY.search(piece)) is not None:
             mend = f'put quotes around it: "{bare[1]}"'
             return Problem(where, "YAML", "brackets inside braces or brackets read as a list", bare[1], mend)
     if opened is not None and ("flow sequence" in context or "flow mapping" in context):
