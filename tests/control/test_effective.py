@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.control import config, effective, plugins, sealed
+from steelyard.control import config, effective, plugins
+from steelyard.control.unshown import HIDDEN
 from steelyard.core import spec
 from steelyard.core.policy import registered
 from tests.control.own import OwnPolicies
@@ -108,7 +109,7 @@ watch: false
 def without_secrets(made: spec.Spec) -> spec.Spec:
     """The same with what is shown in place of secrets that stood in the file."""
     pools = [
-        pool if pool.sticky is None else replace(pool, sticky=replace(pool.sticky, secret=sealed.HIDDEN))
+        pool if pool.sticky is None else replace(pool, sticky=replace(pool.sticky, secret=HIDDEN))
         for pool in made.pools
     ]
     return replace(made, pools=tuple(pools))

@@ -6,14 +6,14 @@ import pytest
 
 from steelyard.control import config, effective, sealed
 from steelyard.control.fault import Fault
-from steelyard.control.lines import Filled
+from steelyard.control.unshown import HIDDEN, Filled
 from tests.control.own import OwnPolicies
 from tests.control.said import load, pool, problems
 
 LONG = "0123456789abcdef"
 
 
-@pytest.mark.parametrize("text", [LONG, "a" * 100, sealed.HIDDEN, "sixteen letters "[:15] + "!"])
+@pytest.mark.parametrize("text", [LONG, "a" * 100, HIDDEN, "sixteen letters "[:15] + "!"])
 def test_a_secret_is_what_was_written(text: str) -> None:
     assert text == sealed.secret(text)
 

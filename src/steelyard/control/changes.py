@@ -15,9 +15,9 @@ from functools import cache
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from steelyard.control import effective, sealed, written
-from steelyard.control.lines import Filled
 from steelyard.control.models import Backend, File, Listener, Pool
 from steelyard.control.shapes import Shape, shape_at
+from steelyard.control.unshown import Filled
 from steelyard.core.spec import (
     BackendSpec,
     HealthCheckSpec,

@@ -12,11 +12,12 @@ itself for each level), and how much its aliases repeat is counted on the way ("
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import yaml
 
 from steelyard.control import syntax, unsaid
+from steelyard.control.unshown import Filled
 from steelyard.errors import ConfigError, Problem
 
 # The deepest key there is stands seven levels down.
@@ -40,21 +41,6 @@ class Place:
 
     line: int
     raw: str | None = None
-
-
-class Filled(str):
-    """A value in which `${...}` was replaced. raw: as it was written."""
-
-    __slots__ = ("raw",)
-    raw: str
-
-    def __new__(cls, text: str, raw: str) -> Self:
-        made = super().__new__(cls, text)
-        made.raw = raw
-        return made
-
-    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
-        return str(self), self.raw
 
 
 @dataclass(slots=True)
@@ -121,7 +107,7 @@ def _check_depth(text: str, name: str) -> None:
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     except yaml.MarkedYAMLError as exc:
-        # libyaml has a limit of its own (1000, as PyYAML 6.0.4 brings it), which its scanner meets before there is an event.
+        # libyaml has a limit of its own (1000, with PyYAML 6.0.4), which its scanner meets before there is an event.
         if exc.problem_mark is not None and "nesting depth" in str(exc.problem):
             raise _too_deep(f"{name}:{exc.problem_mark.line + 1}", "YAML") from exc
         raise

@@ -12,10 +12,10 @@ import importlib
 import pkgutil
 import re
 import sys
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import steelyard.core.policies  # noqa: F401 - registers the built-in ones
 from steelyard.control.eligible import a_type, summary_of, why_not
@@ -26,6 +26,9 @@ from steelyard.core.guard import Function
 from steelyard.core.policy import Policy, create, names, register, registered
 from steelyard.core.spec import PolicySpec
 from steelyard.core.table import Table
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
 
 GROUP: Final = "steelyard.policies"
 # The fields of PolicySpec that are for every policy of one's own.
@@ -129,7 +132,7 @@ def offers() -> list[Offer]:
     return ours + [_offer(point) for point in points] + broken
 
 
-def _offer(point: EntryPoint) -> Offer:
+def _offer(point: "EntryPoint") -> Offer:
     error = f"{point.name!r} is the name of a built-in policy" if point.name in built_in() else None
     if error is None:
         try:
@@ -142,7 +145,21 @@ def _offer(point: EntryPoint) -> Offer:
     return Offer(point.name, found.summary, found.options, _origins.get(point.name, _package(point)))
 
 
-def _points() -> tuple[list[EntryPoint], list[Offer]]:
+def entry_points(group: str) -> "Iterable[EntryPoint]":
+    """What all installed packages offer of this group; to load the reader of that takes a while."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=group)
+
+
+def distributions() -> "Iterable[Distribution]":
+    """All installed packages."""
+    from importlib.metadata import distributions
+
+    return distributions()
+
+
+def _points() -> "tuple[list[EntryPoint], list[Offer]]":
     """What installed packages offer, and an Offer with its error for each package of which that cannot be read."""
     points: list[EntryPoint] = []
     broken: list[Offer] = []
@@ -159,7 +176,7 @@ def _points() -> tuple[list[EntryPoint], list[Offer]]:
     return sorted(points, key=lambda point: (point.name, _package(point))), broken
 
 
-def _entry_point(name: str) -> EntryPoint:
+def _entry_point(name: str) -> "EntryPoint":
     points, broken = _points()
     found = [point for point in points if point.name == name]
     if not found:
@@ -172,16 +189,16 @@ def _entry_point(name: str) -> EntryPoint:
     return found[0]
 
 
-def _loaded(point: EntryPoint) -> Any:
+def _loaded(point: "EntryPoint") -> Any:
     with watched(f"cannot be loaded from {_package(point)}", f"mend {point.value}, or take the policy out"):
         return point.load()
 
 
-def _package(point: EntryPoint) -> str:
+def _package(point: "EntryPoint") -> str:
     return point.value if point.dist is None else _named(point.dist)
 
 
-def _named(package: Distribution) -> str:
+def _named(package: "Distribution") -> str:
     """Name and version; where its METADATA is broken or gone, the place it is installed in."""
     try:
         if package.name and package.version:

@@ -7,13 +7,14 @@ so a number, a switch and a word all come as text; Python's own ints and bools a
 import pwd
 import re
 from collections.abc import Callable, Collection
-from typing import Any, Final
-
-from pydantic import ValidationInfo
+from typing import TYPE_CHECKING, Any, Final
 
 from steelyard.control import addresses, plugins, units
 from steelyard.control.fault import Fault
 from steelyard.control.nearest import did_you_mean
+
+if TYPE_CHECKING:  # a worker reads no configuration, but needs some of what is here: it need not load pydantic
+    from pydantic import ValidationInfo
 
 TRUE: Final = frozenset({"true", "yes", "on"})
 FALSE: Final = frozenset({"false", "no", "off"})
@@ -226,7 +227,7 @@ def network(value: Any) -> str:
     return addresses.parse_network(as_text(value))
 
 
-def policy(value: Any, info: ValidationInfo) -> str:
+def policy(value: Any, info: "ValidationInfo") -> str:
     """A policy's name; one that is not built in is loaded."""
     assert info.context is not None
     text = as_text(value)
@@ -243,7 +244,7 @@ def fallback(value: Any) -> str:
     return text
 
 
-def pool(value: Any, info: ValidationInfo) -> str:
+def pool(value: Any, info: "ValidationInfo") -> str:
     """The name of a pool of the file."""
     assert info.context is not None
     # What config.py found in the file before the models read it.

@@ -4,8 +4,9 @@ A Spec may come from a configuration file that was read in this process, from an
 that has made it by hand.
 """
 
-from steelyard.control import plugins, sealed
+from steelyard.control import plugins
 from steelyard.control.fault import Fault
+from steelyard.control.unshown import HIDDEN, MEND
 from steelyard.core.spec import Spec
 from steelyard.errors import ConfigError, Problem
 
@@ -28,8 +29,8 @@ def make_ready(spec: Spec) -> None:
             except Fault as fault:
                 where = f"pools.{pool.name}.policy"
                 problems.append(Problem(_WHERE, where, fault.message, pool.policy.name, fault.mend))
-        if pool.sticky is not None and pool.sticky.secret == sealed.HIDDEN:
+        if pool.sticky is not None and pool.sticky.secret == HIDDEN:
             key = f"pools.{pool.name}.sticky.secret"
-            problems.append(Problem(_WHERE, key, "is only what is shown in place of one", sealed.HIDDEN, sealed.MEND))
+            problems.append(Problem(_WHERE, key, "is only what is shown in place of one", HIDDEN, MEND))
     if problems:
         raise ConfigError(problems)

@@ -6,16 +6,13 @@ as it stands and refused only when something would run with it (ready.py).
 """
 
 import re
-from collections.abc import Iterable
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from steelyard.control import hashed
 from steelyard.control.fault import Fault
-from steelyard.control.lines import Filled
 from steelyard.control.readers import as_text
+from steelyard.control.unshown import HIDDEN, MEND, Filled, Texts
 
-HIDDEN: Final = "***"
-MEND: Final = "write ${NAME}, and give it in the environment; python -c 'import secrets; print(secrets.token_hex())'"
 SHORTEST: Final = 16  # characters: drawn by chance, more than anybody can guess
 
 _ONE_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -27,20 +24,6 @@ def secret(value: Any) -> str:
     if text != HIDDEN and len(text.strip()) < SHORTEST:
         raise Fault(f"is shorter than {SHORTEST} characters", MEND, value="")
     return value if isinstance(value, Filled) else text
-
-
-class Texts(tuple[tuple[str, str], ...]):
-    """What a policy of one's own is given, plain pairs of texts. raw: name -> as it was written, where that differs."""
-
-    raw: dict[str, str]
-
-    def __new__(cls, pairs: Iterable[tuple[str, str]], raw: Iterable[tuple[str, str]] = ()) -> Self:
-        made = super().__new__(cls, pairs)
-        made.raw = dict(raw)
-        return made
-
-    def __getnewargs__(self) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
-        return tuple(self), tuple(self.raw.items())
 
 
 def options(value: Any) -> Texts:

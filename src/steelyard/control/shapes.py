@@ -33,8 +33,7 @@ class Shape(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """The fields of the spec that the file sets."""
-        names = [name for name in type(self).model_fields if name in self.model_fields_set]
-        return {name: _as_spec(getattr(self, name)) for name in names}
+        return {name: _as_spec(getattr(self, name)) for name in self.model_fields_set}
 
     def spec(self) -> Any:
         """The checked part of the configuration."""

@@ -12,7 +12,7 @@ from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
 from steelyard.control import rules, units
-from steelyard.control.lines import Filled
+from steelyard.control.unshown import Filled
 
 _SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
 # How it is written that there is none, where that is not `off`.
