@@ -156,9 +156,11 @@ class Supervisor:
             self.selector.unregister(sock)
 
     def _on_control(self, message: Message, words: Words) -> None:
+        asker = self.control
+
         def answer(answers: list[Words], descriptors: tuple[int, ...] = ()) -> None:
-            if self.control is not None:
-                self.control.channel.send("answer", {"id": words["id"], "answers": answers}, b"", descriptors)
+            if asker is not None and asker is self.control:  # its successor counts its questions anew
+                asker.channel.send("answer", {"id": words["id"], "answers": answers}, b"", descriptors)
 
         match message.name:
             case "open":
@@ -300,6 +302,7 @@ class Supervisor:
             self._talk(child, selectors.EVENT_READ)  # what it said last
         if child is self.control:
             self.control = None
+            self._drop()  # what it had prepared, nobody will commit
         elif self.table is not None:
             del self.workers[child.number]
             self.table.clear_column(child.number, self.table.get(cells.BALANCER, cells.ROWS_USED))

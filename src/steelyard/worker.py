@@ -13,6 +13,7 @@ from asyncio import AbstractEventLoop, get_running_loop, sleep
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
+from pathlib import Path
 from socket import socket
 from time import monotonic, perf_counter, thread_time
 from typing import Final
@@ -94,13 +95,14 @@ class Worker:
         self._below = _below(random.Random())
         self._date_line = DateLine()
 
-    async def prepare(self, spec: Spec, rows: Rows, paces: Paces | None = None) -> Change:
+    async def prepare(self, spec: Spec, rows: Rows, paces: Paces | None = None, beside: Path | None = None) -> Change:
         """Build another configuration beside this one. Raises ConfigError, and then nothing has changed.
 
-        rows: of the table, where the weights of what is new are already.
+        rows: of the table, where the weights of what is new are already. beside: where modules of its own policies
+        may be.
         """
         paces = Paces() if paces is None else paces
-        make_ready(spec)
+        make_ready(spec, beside)
         change = Change(spec, rows, self._open_log(spec))
         try:
             for pool_spec in spec.pools:

@@ -136,11 +136,23 @@ class Ledger:
         self.free.extend(row for row in _all(self.rows) if row not in held)
         self.spec, self.rows = spec, plan
 
+    def write_weights(self) -> None:
+        """Set every weight as it is configured: it is not known which were meant otherwise."""
+        for pool in self.spec.pools:
+            rows = self.rows[pool.name]
+            home = dict(zip(ranks_of(pool), rows.tiers, strict=True))
+            for one, row in zip(pool.backends, rows.backends, strict=True):
+                self._weigh(one, row)
+                self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
+
+    def _weigh(self, one: BackendSpec, row: int) -> None:
+        self.table.set(row, cells.WEIGHT, one.weight)
+        self.table.set(row, cells.SHARE, one.weight * cells.WEIGHT_UNIT)
+
     def _change(self, one: BackendSpec, row: int, was: BackendSpec, forget: bool) -> bool:
         """A backend stays; whether that is news. forget: nobody checks it any more: nothing is held against it."""
         if one.weight != was.weight:
-            self.table.set(row, cells.WEIGHT, one.weight)
-            self.table.set(row, cells.SHARE, one.weight * cells.WEIGHT_UNIT)
+            self._weigh(one, row)
         if forget:
             self.table.set(row, cells.STATUS, cells.UP)
         return forget or one.weight != was.weight
@@ -148,8 +160,7 @@ class Ledger:
     def _begin(self, one: BackendSpec, given: list[int]) -> int:
         """A row for a backend that is new, with its weight in it."""
         row = self._take(given)
-        self.table.set(row, cells.WEIGHT, one.weight)
-        self.table.set(row, cells.SHARE, one.weight * cells.WEIGHT_UNIT)
+        self._weigh(one, row)
         return row
 
     def _take(self, given: list[int]) -> int:

@@ -4,6 +4,8 @@ A Spec may come from a configuration file that was read in this process, from an
 that has made it by hand.
 """
 
+from pathlib import Path
+
 from steelyard.control import plugins
 from steelyard.control.fault import Fault
 from steelyard.control.unshown import HIDDEN, MEND
@@ -13,14 +15,17 @@ from steelyard.errors import ConfigError, Problem
 _WHERE = "configuration"
 
 
-def make_ready(spec: Spec) -> None:
-    """Load what the pools' policies need, and make each once. Raises ConfigError with all that is missing."""
+def make_ready(spec: Spec, beside: Path | None = None) -> None:
+    """Load what the pools' policies need, and make each once. Raises ConfigError with all that is missing.
+
+    beside: the directory of the configuration file, where it was read in another process.
+    """
     problems: list[Problem] = []
     for pool in spec.pools:
         found = len(problems)
         for name, key in ((pool.policy.name, "name"), (pool.policy.fallback, "fallback")):
             try:
-                plugins.find(name)
+                plugins.find(name, beside)
             except Fault as fault:
                 problems.append(Problem(_WHERE, f"pools.{pool.name}.policy.{key}", fault.message, name, fault.mend))
         if len(problems) == found:

@@ -166,7 +166,8 @@ class ControlProcess:
         self.number = snapshot.number
         self._map(message.descriptors[0], words["rows"], words["workers"])
         self.ledger = Ledger(self.ledger.table, snapshot.spec, snapshot.rows)
-        make_ready(snapshot.spec)
+        if self.ledger.table.get(cells.BALANCER, cells.CONFIGURATION) != snapshot.number:
+            self.ledger.write_weights()  # the one before us did not come to it
         self._adopt(snapshot.spec, dict(snapshot.rows))
         self.commands.start()
         _log.info("the control process goes on with configuration %d", self.number)
@@ -228,9 +229,10 @@ class ControlProcess:
         """
         plan = self.ledger.plan(spec)
         number = self.number + 1
+        snapshot = Snapshot(number, spec, plan, source.beside(self.source))
         listeners = [sockets.words_of(listener) for listener in spec.listeners]
         try:
-            answers = await self.ask("prepare", {"listeners": listeners}, pack(Snapshot(number, spec, plan)))
+            answers = await self.ask("prepare", {"listeners": listeners}, pack(snapshot))
             self._raise_what_failed(answers)
         except BaseException:
             self.ledger.drop(plan)

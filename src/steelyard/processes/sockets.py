@@ -42,8 +42,9 @@ class Sockets:
         self.new: set[str] = set()
         self.for_all: set[str] = set()  # keys of those that all workers share
         self.files: dict[str, SocketFile] = {}
-        handed: dict[str, list[int]] = json.loads(os.environ.pop(INHERITED, "{}"))
-        self.inherited = {key: [socket.socket(fileno=fd) for fd in fds] for key, fds in handed.items()}
+        handed = json.loads(os.environ.pop(INHERITED, '{"held": {}, "for_all": []}'))
+        self.inherited = {key: [socket.socket(fileno=fd) for fd in fds] for key, fds in handed["held"].items()}
+        self.inherited_for_all = set(handed["for_all"])
         self.activated: dict[str, socket.socket] = {}
         for name, fd in activated():
             sock = socket.socket(fileno=fd)
@@ -70,8 +71,9 @@ class Sockets:
             self.for_all.add(key)
             return [found]
         made = self.inherited.pop(key, None) or bind(spec, workers)
-        if spec.path is not None:
+        if spec.path is not None or key in self.inherited_for_all:
             self.for_all.add(key)
+        if spec.path is not None:
             self.files[key] = SocketFile(spec.path)
         while key not in self.for_all and len(made) < workers:
             try:
@@ -116,7 +118,8 @@ class Sockets:
     def hand_over(self) -> tuple[dict[str, str], list[int]]:
         """For a successor: what to put into its environment, and the descriptors that it inherits."""
         numbers = {key: [sock.fileno() for sock in held] for key, held in self.held.items()}
-        return {INHERITED: json.dumps(numbers)}, [fd for fds in numbers.values() for fd in fds]
+        words = {"held": numbers, "for_all": sorted(self.for_all)}
+        return {INHERITED: json.dumps(words)}, [fd for fds in numbers.values() for fd in fds]
 
     def close(self, files_too: bool) -> None:
         """Listen no more. files_too: the files of unix sockets are removed: nobody goes on with them."""

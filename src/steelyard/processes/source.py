@@ -30,6 +30,12 @@ def file_of(source: Words) -> Path | None:
     return Path(source["file"]) if "file" in source else None
 
 
+def beside(source: Words) -> str:
+    """The directory of the file, where modules of its policies may be; empty where there is none."""
+    path = file_of(source)
+    return "" if path is None else str(path.resolve().parent)
+
+
 def read(source: Words) -> Spec:
     """Read and check it. Raises ConfigError."""
     from steelyard.control import config  # not above: `steelyard run` only makes the words, and is the sooner done

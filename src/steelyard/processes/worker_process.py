@@ -14,6 +14,7 @@ import resource
 import signal
 import sys
 from mmap import mmap
+from pathlib import Path
 from socket import socket
 from time import monotonic
 from typing import Any, Final
@@ -127,7 +128,8 @@ class WorkerProcess:
         self.paces = Paces()
         try:
             snapshot: Snapshot = await unpack(blob, self.paces.rest)
-            self.prepared = await self.worker.prepare(snapshot.spec, snapshot.rows, self.paces)
+            beside = Path(snapshot.beside) if snapshot.beside else None
+            self.prepared = await self.worker.prepare(snapshot.spec, snapshot.rows, self.paces, beside)
         except SteelyardError as exc:
             self.why_not = str(exc)
             raise
@@ -135,9 +137,9 @@ class WorkerProcess:
     async def _commit(self) -> dict[str, Any]:
         change, self.prepared = self.prepared, None
         if change is None:
-            # The others serve by another configuration by now: a new worker in our place will, too.
             _log.error("worker %d: cannot serve by the configuration in force: %s", self.number, self.why_not)
-            self.stopped.set()
+            if not self.worker.listeners:  # nothing serves here: perhaps another in our place can
+                self.stopped.set()
             return {"failed": self.why_not}
         first = not self.worker.listeners
         await self.worker.switch(change, self.sockets, self.paces)

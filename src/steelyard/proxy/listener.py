@@ -57,6 +57,9 @@ class Listener:
 
     def adopt(self, spec: ListenerSpec, router: Router, networks: tuple[Network, ...]) -> None:
         """Serve by another specification of the same address from the next request on."""
+        if spec.backlog != self.spec.backlog:
+            for sock in self.socks or ():
+                sock.listen(spec.backlog)
         self.spec = spec
         self.context.adopt(spec, router, networks)
 
