@@ -78,7 +78,7 @@ class Commands:
 
     async def reload(self, words: Words) -> Words:
         """As SIGHUP, but the caller hears what came of it."""
-        return {"lines": await self.process.reload()}
+        return await self.process.reload()
 
     async def upgrade(self, words: Words) -> Words:
         """As SIGUSR2; answers when the new program serves, or does not."""
