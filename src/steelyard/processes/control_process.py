@@ -1,6 +1,6 @@
 """The control process: it reads and checks configurations, puts them into force, and checks the backends' health.
 
-    python -m steelyard.processes.control_process -1 CHANNEL_FD COMMANDS_FD
+    python -m steelyard.processes.control_process -1 CHANNEL_FD COMMANDS_FD     (-1: without commands)
 
 A configuration is checked whole, given rows of the table, prepared by every worker, and only then put into force;
 whatever fails on the way is said, and changes nothing. Should this process die, requests go on; its successor is
@@ -55,7 +55,7 @@ class NotTaken(SteelyardError):
 class ControlProcess:
     """It and its channel. spec: in force. pools: the balancer's, as far as health and live numbers go."""
 
-    def __init__(self, channel: socket.socket, commands: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, commands: socket.socket | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.wire = Wire(self.loop, channel, self._on_message, self._on_end)
         self.commands = Commands(self, commands)
@@ -310,7 +310,8 @@ def main() -> None:
 
         async def run() -> None:
             nonlocal status
-            process = ControlProcess(socket.socket(fileno=channel_fd), socket.socket(fileno=commands_fd))
+            commands = socket.socket(fileno=commands_fd) if commands_fd >= 0 else None
+            process = ControlProcess(socket.socket(fileno=channel_fd), commands)
             status = await process.run()
 
         loop.run(run())
