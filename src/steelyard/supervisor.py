@@ -88,15 +88,19 @@ class Supervisor:
         self.selector.register(read, selectors.EVENT_READ, lambda: self._on_signals(read.recv(64)))
         self._start_control()
         while self.status is None:
-            self.children.watch()
-            for key, events in self.selector.select(TICK_S):
-                if isinstance(key.data, Child):
-                    self._talk(key.data, events)
-                else:
-                    key.data()
-            self._tick(time.monotonic())
+            self.turn(TICK_S)
         runtime.remove()
         return self.status
+
+    def turn(self, patience_s: float) -> None:
+        """Do what there is to do, and wait at most so long for it."""
+        self.children.watch()
+        for key, events in self.selector.select(patience_s):
+            if isinstance(key.data, Child):
+                self._talk(key.data, events)
+            else:
+                key.data()
+        self._tick(time.monotonic())
 
     # Starting.
 
@@ -111,8 +115,7 @@ class Supervisor:
             return None
 
     def _start_control(self) -> None:
-        child = self._start(CONTROL, CONTROL_MODULE, [], [self.commands.fileno()])
-        if child is None:
+        if (child := self._start(CONTROL, CONTROL_MODULE, [], [self.commands.fileno()])) is None:
             return
         self.control = child
         if self.snapshot is None:
@@ -122,9 +125,8 @@ class Supervisor:
             child.channel.send("resume", words, self.snapshot, [self.memory])
 
     def _start_worker(self, number: int) -> None:
-        title = self.source.get("title", "")
-        child = self._start(number, WORKER_MODULE, [self.count, self.rows, title], [self.memory])
-        if child is None:
+        words = [self.count, self.rows, self.source.get("title", "")]
+        if (child := self._start(number, WORKER_MODULE, words, [self.memory])) is None:
             return
         self.workers[number] = child
         if self.snapshot is not None:  # before that it is told with the others
@@ -274,13 +276,10 @@ class Supervisor:
         for child in [*self.workers.values(), *filter(None, [self.control])]:
             if child.process.poll() is not None:
                 self._ended(child, child.process.returncode)
-        if self.successor is not None:
-            self.successor.process.poll()
 
     def _ended(self, child: Child, code: int) -> None:
         """A child is gone: forget it, and start another one in its place unless all is to end."""
-        if not child.channel.closed:
-            self._talk(child, selectors.EVENT_READ)  # what it said last
+        self._talk(child, selectors.EVENT_READ)  # what it said last
         if child is self.control:
             self.control = None
             self._drop()  # who would put it into force is gone
@@ -347,6 +346,11 @@ class Supervisor:
 
     def _upgrade(self, then: Then) -> None:
         """Start the program anew on our sockets; when it serves we drain, and when it does not we go on."""
+
+        def refuse(why: str) -> None:
+            _log.warning("%s", f"no upgrade: {why}")
+            then([{"failed": why}])
+
         refused = ""
         if os.getpid() == 1:
             refused = "this is process 1 of a container, which ends with it; replace the container instead"
@@ -355,8 +359,7 @@ class Supervisor:
         elif self.stopping or not self.serving:
             refused = "this balancer is starting or stopping"
         if refused:
-            _log.warning("%s", f"no upgrade: {refused}")
-            then([{"failed": refused}])
+            refuse(refused)
             return
 
         def decided(came_up: bool) -> None:
@@ -365,15 +368,13 @@ class Supervisor:
                 then([{"pid": successor.process.pid}])
                 self._stop(handed_over=True)
             else:
-                message = "the new program did not come up (what it said stands in the log); this one goes on"
-                _log.warning("%s", f"upgrade: {message}")
-                then([{"failed": message}])
+                refuse("the new program did not come up (what it said stands in the log); this one goes on")
 
-        environ, sockets = self.sockets.hand_over()
         try:
-            successor = Successor(self.selector, command(SUPERVISOR, self.source), environ, sockets, decided)
+            words = command(SUPERVISOR, self.source)
+            successor = Successor(self.selector, words, *self.sockets.hand_over(), decided)
         except OSError as exc:
-            then([{"failed": f"the new program cannot be started: {exc.strerror}"}])
+            refuse(f"the new program cannot be started: {exc.strerror}")
             return
         self.successor = successor
         _log.warning("%s", f"upgrade: the new program is pid {successor.process.pid}")
