@@ -19,13 +19,11 @@ import logging
 import os
 import selectors
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from mmap import mmap
-from types import FrameType
 from typing import Final
 
 from steelyard.core import table as cells
@@ -33,10 +31,14 @@ from steelyard.core.table import Table
 from steelyard.errors import ListenError
 from steelyard.observe import log
 from steelyard.observe.streams import has_terminal, outlived, say
-from steelyard.processes import pid_file, runtime
+from steelyard.processes import pid_file, runtime, signals
 from steelyard.processes.channel import Message
-from steelyard.processes.children import CONTROL, Child, Children, Then, Words
-from steelyard.processes.notify import notify, watchdog_s
+from steelyard.processes.children import CONTROL, Child, Children, Then, Words, name_of
+from steelyard.processes.hangs import Hangs
+from steelyard.processes.later import Later
+from steelyard.processes.limits import raise_file_limit
+from steelyard.processes.notify import Watchdog, notify
+from steelyard.processes.restarts import Restarts, how_ended
 from steelyard.processes.sockets import Sockets
 from steelyard.processes.succession import SUPERVISOR, UPGRADE_S, Successor, command, report_ready
 
@@ -44,11 +46,8 @@ CONTROL_MODULE: Final = "steelyard.processes.control_process"
 WORKER_MODULE: Final = "steelyard.processes.worker_process"
 STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 TICK_S: Final = 0.25
-HANG_S: Final = 30.0  # a loop that has not come round for so long is not coming: no step of ours takes a second
-YOUNG_S: Final = 5.0  # who ends sooner than this a second time is not replaced at once, but later and later
-FIRST_PAUSE_S: Final = 0.25
-LONGEST_PAUSE_S: Final = 10.0
 KILL_AFTER_S: Final = 5.0  # what a process gets beyond its drain before it is killed
+ANSWER_S: Final = 0.5  # in which the control process still answers who asked for the upgrade
 
 _log = logging.getLogger("steelyard")
 
@@ -57,7 +56,7 @@ class Supervisor:
     """One balancer. source: what it runs, as words for the control process.
 
     pending: a snapshot that is being prepared, with its number and listeners. snapshot: the one in force.
-    later: what is to be done when. pause_s, replaced: by a child's number, before its next start; how often.
+    later: what is to be done when. status: with which we end, once that is settled.
     """
 
     def __init__(self, source: Words) -> None:
@@ -76,70 +75,74 @@ class Supervisor:
         self.pending: tuple[int, bytes, list[Words]] | None = None
         self.snapshot: bytes | None = None
         self.serving = False
-        self.later: list[tuple[float, Callable[[], None]]] = []
-        self.pause_s: dict[int, float] = {}
-        self.replaced: dict[int, int] = {}
+        self.later = Later()
+        self.restarts = Restarts()
         self.successor: Successor | None = None
         self.stopping = False
         self.status: int | None = None
-        self.began = self.ticked = time.monotonic()
-        self.watchdog_s = watchdog_s()
-        self.next_watchdog = 0.0
+        self.began = time.monotonic()
+        self.hangs = Hangs(self.began)
+        self.watchdog = Watchdog()
         self.had_terminal = has_terminal()
 
     def run(self) -> int:
         """Run to the end. The exit status: 0, or that of the control process where it cannot start."""
-        read, write = socket.socketpair()
-        write.setblocking(False)
-        signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        read = signals.as_bytes((*STOP, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD))
         self.selector.register(read, selectors.EVENT_READ, lambda: self._on_signals(read.recv(64)))
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nginx's way to reopen logs, which here a reload does
-        for number in (*STOP, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup has asked for that
-                signal.signal(number, _wake)
         self._start_control()
         while self.status is None:
-            self.children.watch()
-            for key, events in self.selector.select(TICK_S):
-                if isinstance(key.data, Child):
-                    self._talk(key.data, events)
-                else:
-                    key.data()
-            self._tick(time.monotonic())
+            self.turn(TICK_S)
         runtime.remove()
         return self.status
 
+    def turn(self, patience_s: float) -> None:
+        """Do what there is to do, and wait at most so long for it."""
+        self.children.watch()
+        for key, events in self.selector.select(patience_s):
+            if isinstance(key.data, Child):
+                self._talk(key.data, events)
+            else:
+                key.data()
+        self._tick(time.monotonic())
+
     # Starting.
 
-    def _start_control(self) -> None:
+    def _start(self, number: int, module: str, words: Sequence[object], descriptors: list[int]) -> Child | None:
+        """Start one of ours, unless all is to end; where there is no room for it, it is tried again."""
         if self.stopping:
-            return
+            return None
+        try:
+            return self.children.start(number, module, words, descriptors)
+        except OSError as exc:
+            self._replace(number, name_of(number), f"cannot be started: {exc.strerror}", 0.0)
+            return None
+
+    def _start_control(self) -> None:
         fds, none = ([], [-1]) if self.commands is None else ([self.commands.fileno()], [])
-        child = self.control = self.children.start(CONTROL, CONTROL_MODULE, none, fds)
+        if (child := self._start(CONTROL, CONTROL_MODULE, none, fds)) is None:
+            return
+        self.control = child
         if self.snapshot is None:
             child.channel.send("begin", {"source": self.source})
         else:
-            words = {
-                "source": self.source,
-                "workers": self.count,
-                "rows": self.rows,
-                "addresses": self.sockets.addresses(),
-            }
+            words = {"source": self.source, "workers": self.count, "rows": self.rows}
             child.channel.send("resume", words, self.snapshot, [self.memory])
 
     def _start_worker(self, number: int) -> None:
-        if self.stopping:
+        words = [self.count, self.rows, self.source.get("title", "")]
+        if (child := self._start(number, WORKER_MODULE, words, [self.memory])) is None:
             return
-        title = self.source.get("title", "")
-        child = self.children.start(number, WORKER_MODULE, [self.count, self.rows, title], [self.memory])
         self.workers[number] = child
         if self.snapshot is not None:  # before that it is told with the others
-            self._prepare(child, self.children.number(), self.snapshot)
+            self._prepare(child, self.children.number(), self.snapshot, new=False)
             child.channel.send("commit", {"id": self.children.number()})
 
-    def _prepare(self, child: Child, number: int, blob: bytes) -> None:
-        """Have a worker prepare a snapshot; the sockets that it has not yet come before it."""
-        child.hand(self.sockets.of(child.number, self.count))
+    def _prepare(self, child: Child, number: int, blob: bytes, new: bool = True) -> None:
+        """Have a worker prepare a snapshot; the sockets that it has not yet come before it.
+
+        new: those of listeners too that only the pending snapshot has. Who commits without them closes them.
+        """
+        child.hand(self.sockets.of(child.number, self.count, new))
         child.prepared = number
         child.channel.send("prepare", {"id": number}, blob)
 
@@ -148,22 +151,15 @@ class Supervisor:
     def _talk(self, child: Child, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             child.channel.flush()
-        sock = child.channel.sock
         for message in child.channel.receive():
-            if child.number != CONTROL:
-                if not self.children.answered(child, message.words) and "failed" in message.words:
-                    _log.warning("%s", f"{child.name}: {message.words['failed']}")
-            elif child is self.control:
-                self._on_control(message, message.words)
-        if child.channel.closed:
-            self.selector.unregister(sock)
+            if child.number == CONTROL:
+                self._on_control(child, message, message.words)
+            elif not self.children.answered(child, message.words) and "failed" in message.words:
+                _log.warning("%s", f"{child.name}: {message.words['failed']}")
 
-    def _on_control(self, message: Message, words: Words) -> None:
-        asker = self.control
-
-        def answer(answers: list[Words], descriptors: tuple[int, ...] = ()) -> None:
-            if asker is not None and asker is self.control:  # its successor counts its questions anew
-                asker.channel.send("answer", {"id": words["id"], "answers": answers}, b"", descriptors)
+    def _on_control(self, child: Child, message: Message, words: Words) -> None:
+        def answer(answers: list[Words], descriptors: tuple[int, ...] = ()) -> None:  # to this one, not its successor
+            child.channel.send("answer", {"id": words["id"], "answers": answers}, b"", descriptors)
 
         match message.name:
             case "open":
@@ -191,11 +187,8 @@ class Supervisor:
 
     def _report(self) -> Words:
         """Who runs, since when."""
-        now = time.monotonic()
-        children = [
-            {"number": n, "pid": one.process.pid, "age_s": now - one.born, "replaced": self.replaced.get(n, 0)}
-            for n, one in sorted(self.workers.items())
-        ]
+        now, replaced = time.monotonic(), self.restarts.replaced
+        children = [{**one.report(now), "replaced": replaced.get(n, 0)} for n, one in sorted(self.workers.items())]
         return {"pid": os.getpid(), "age_s": now - self.began, "workers": children}
 
     # Configurations.
@@ -275,37 +268,25 @@ class Supervisor:
                 self._stop()  # the terminal was closed, which nobody means as a reload
             elif self.control is not None:
                 self.control.channel.send("reload")
+            else:
+                _log.warning("no reload: the control process is being replaced; ask again")
 
     def _tick(self, now: float) -> None:
-        gap_s, self.ticked = now - self.ticked, now
-        for item in [item for item in self.later if item[0] <= now]:
-            self.later.remove(item)
-            item[1]()
-        if self.watchdog_s is not None and now >= self.next_watchdog:
-            self.next_watchdog = now + self.watchdog_s
-            notify("WATCHDOG=1")
-        if self.table is None or gap_s > HANG_S / 2:  # the machine slept, and so did the workers
-            return
-        for child in self.workers.values():
-            beat_s = self.table.of_worker(cells.BALANCER, child.number, cells.BEAT) / 1000
-            if now - max(beat_s, child.born) > HANG_S and not child.ending:
-                _log.warning("%s", f"{child.name} hangs: its loop has not come round for {HANG_S:g} s; it is killed")
-                child.process.kill()
+        self.later.do(now)
+        self.watchdog.tick(now)
+        self.hangs.end(now, self.table, self.workers.values())
 
     def _reap(self) -> None:
         for child in [*self.workers.values(), *filter(None, [self.control])]:
             if child.process.poll() is not None:
                 self._ended(child, child.process.returncode)
-        if self.successor is not None:
-            self.successor.process.poll()
 
     def _ended(self, child: Child, code: int) -> None:
         """A child is gone: forget it, and start another one in its place unless all is to end."""
-        if not child.channel.closed:
-            self._talk(child, selectors.EVENT_READ)  # what it said last
+        self._talk(child, selectors.EVENT_READ)  # what it said last
         if child is self.control:
             self.control = None
-            self._drop()  # what it had prepared, nobody will commit
+            self._drop()  # who would put it into force is gone
         elif self.table is not None:
             del self.workers[child.number]
             self.table.clear_column(child.number, self.table.get(cells.BALANCER, cells.ROWS_USED))
@@ -313,32 +294,29 @@ class Supervisor:
         if self.stopping:
             self._end_if_alone()
             return
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        if self.table is not None and child.number != CONTROL:
+            self.table.fetch_add(cells.BALANCER, cells.WORKERS_LOST, 1)
+        # The control process has said itself what is wrong when it ends with 1.
+        said = not self.serving and child.number == CONTROL and code == 1
+        self._replace(
+            child.number, "" if said else child.name, f"ended: {how_ended(code)}", time.monotonic() - child.born
+        )
+
+    def _replace(self, number: int, name: str, what: str, age_s: float) -> None:
+        """Have another one in the place of one that is no more; without it there is no start."""
         if not self.serving:
-            if child.number != CONTROL or code != 1:  # else it has said itself what is wrong
-                _log.warning("%s", f"{child.name} ended before it served: {how}")
+            if name:
+                _log.warning("%s", f"{name} {what}; nothing was served yet")
+            self.sockets.close(files_too=True)
             self.children.kill()
             self.status = 1
             return
-        pause_s = self.pause_s.get(child.number, 0.0) if time.monotonic() - child.born < YOUNG_S else 0.0
-        self.pause_s[child.number] = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        self.replaced[child.number] = self.replaced.get(child.number, 0) + 1
-        _log.warning(
-            "%s", f"{child.name} ended: {how}; another one is started" + (f" in {pause_s:g} s" if pause_s else "")
-        )
-        if child.number == CONTROL:
-            self._in(pause_s, self._start_control)
+        pause_s = self.restarts.pause_s(number, age_s)
+        _log.warning("%s", f"{name} {what}; another one is started" + (f" in {pause_s:g} s" if pause_s else ""))
+        if number == CONTROL:
+            self.later.after(pause_s, self._start_control)
         else:
-            assert self.table is not None
-            self.table.fetch_add(cells.BALANCER, cells.WORKERS_LOST, 1)
-            self._in(pause_s, lambda: self._start_worker(child.number))
-
-    def _in(self, seconds: float, call: Callable[[], None]) -> None:
-        """Do it then, or at once."""
-        if seconds > 0.0:
-            self.later.append((time.monotonic() + seconds, call))
-        else:
-            call()
+            self.later.after(pause_s, lambda: self._start_worker(number))
 
     # Ending.
 
@@ -349,15 +327,19 @@ class Supervisor:
         self.stopping = True
         drain_s = 0.0 if at_once else self.drain_s
         self.sockets.close(files_too=not handed_over)
-        notify(*([] if handed_over else ["STOPPING=1"]), "STATUS=requests in flight finish")
+        if self.successor is not None and not handed_over:
+            self.successor.give_up()
         if not at_once:
             what = "handed over" if handed_over else "stopping"
             say(f"{what}: requests in flight have {drain_s:g} s to finish; Ctrl-C again stops at once", sys.stderr)
         for child in self.workers.values():
             child.ending = True
             child.channel.send("stop", {"drain_s": drain_s})
-        self._in(drain_s + KILL_AFTER_S, self.children.kill)
-        if not handed_over:
+        self.later.after(drain_s + KILL_AFTER_S, self.children.kill)
+        if handed_over:
+            runtime.remove()  # commands are for the new one
+        else:
+            notify("STOPPING=1", "STATUS=requests in flight finish")
             pid_file.remove(self.pid_file)
         self._end_if_alone()
 
@@ -368,6 +350,11 @@ class Supervisor:
 
     def _upgrade(self, then: Then) -> None:
         """Start the program anew on our sockets; when it serves we drain, and when it does not we go on."""
+
+        def refuse(why: str) -> None:
+            _log.warning("%s", f"no upgrade: {why}")
+            then([{"failed": why}])
+
         refused = ""
         if os.getpid() == 1:
             refused = "this is process 1 of a container, which ends with it; replace the container instead"
@@ -376,35 +363,33 @@ class Supervisor:
         elif self.stopping or not self.serving:
             refused = "this balancer is starting or stopping"
         if refused:
-            _log.warning("%s", f"no upgrade: {refused}")
-            then([{"failed": refused}])
+            refuse(refused)
             return
 
         def decided(came_up: bool) -> None:
             if came_up:
                 notify(f"MAINPID={successor.process.pid}")
                 then([{"pid": successor.process.pid}])
-                self._stop(handed_over=True)
+                self.later.after(ANSWER_S, lambda: self._stop(handed_over=True))
             else:
-                message = "the new program did not come up (what it said stands in the log); this one goes on"
-                _log.warning("%s", f"upgrade: {message}")
-                then([{"failed": message}])
+                refuse("the new program did not come up (what it said stands in the log); this one goes on")
 
-        environ, sockets = self.sockets.hand_over()
-        successor = Successor(self.selector, command(SUPERVISOR, self.source), environ, sockets, decided)
+        try:
+            words = command(SUPERVISOR, self.source)
+            successor = Successor(self.selector, words, *self.sockets.hand_over(), decided)
+        except OSError as exc:
+            refuse(f"the new program cannot be started: {exc.strerror}")
+            return
         self.successor = successor
         _log.warning("%s", f"upgrade: the new program is pid {successor.process.pid}")
-        self._in(UPGRADE_S, successor.give_up)
-
-
-def _wake(number: int, frame: FrameType | None) -> None:
-    """The number goes through the wakeup descriptor; without a handler it would not."""
+        self.later.after(UPGRADE_S, successor.give_up)
 
 
 def main() -> None:
     """`python -m steelyard.supervisor WORDS`: what `steelyard run` becomes. WORDS: JSON, for the control process."""
     with outlived():
         log.to_standard_error()
+        raise_file_limit()
         with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write("steelyard")
         status = Supervisor(json.loads(sys.argv[1])).run()

@@ -24,10 +24,18 @@ def test_without_arguments_the_help_is_shown_and_that_is_wrong_usage() -> None:
     assert "steelyard run localhost:8000 localhost:8001 --listen :8080" in result.output
 
 
+def test_the_help_lists_the_commands_in_the_order_in_which_they_are_needed() -> None:
+    said = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    expected = ["run", "check", "diff", "reload", "upgrade", "status", "policies", "simulate", "demo"]
+    listed = [line.strip("│ ").split(" ")[0] for line in said.partition("Commands")[2].splitlines()]
+    assert expected == [word for word in listed if word in expected]
+    assert "steelyard diff balancer.yaml && steelyard reload" in said
+
+
 @pytest.mark.parametrize(
     ("example", "command"),
     [
-        ("steelyard run -c balancer.yaml --access-log -", "run"),
+        ("steelyard run -c balancer.yaml --workers 4 --access-log -", "run"),
         ("steelyard check balancer.yaml --explain", "check"),
         ("steelyard policies --json", "policies"),
     ],

@@ -29,13 +29,16 @@ def status(
 def _show(found: dict[str, Any]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
     file = f" of {found['file']}" if found["file"] else ""
     console.print(
         f"supervisor {found['pid']}, up {_age(found['age_s'])}; configuration {found['configuration']}{file}; "
-        f"{found['reloads']} reloads, {found['refused']} refused, {found['workers_lost']} workers lost"
+        f"{found['reloads']} reloads, {found['refused']} refused, {found['workers_lost']} workers lost",
+        markup=False,
+        soft_wrap=True,
     )
     table = Table("worker", "pid", "up", "clients", "replaced", box=box.SIMPLE_HEAD, pad_edge=False)
     for worker in found["workers"]:
@@ -51,7 +54,7 @@ def _show(found: dict[str, Any]) -> None:
             "in flight",
             "requests",
             "failed",
-            title=f"pool {name}",
+            title=escape(f"pool {name}"),
             title_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
@@ -59,7 +62,9 @@ def _show(found: dict[str, Any]) -> None:
         for one in backends[:SHOWN]:
             state = f"[{STATES[one['state']]}]{one['state']}[/]"
             table.add_row(
-                one["address"], state, *map(str, (one["weight"], one["in_flight"], one["requests"], one["failures"]))
+                escape(one["address"]),
+                state,
+                *map(str, (one["weight"], one["in_flight"], one["requests"], one["failures"])),
             )
         console.print(table)
         if len(backends) > SHOWN:

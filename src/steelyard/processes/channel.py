@@ -10,6 +10,7 @@ import json
 import os
 from array import array
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 from struct import Struct
 from typing import Any, Final, NamedTuple
@@ -35,11 +36,16 @@ class Message(NamedTuple):
 
 
 class Channel:
-    """One end of a socket pair. closed: the other end is gone, or has sent what is no message."""
+    """One end of a socket pair. closed: the other end is gone, or has sent what is no message.
 
-    def __init__(self, sock: socket) -> None:
+    on_close: called once, just before the socket is closed: whoever waits for it must let go of its number first,
+    which the next descriptor gets.
+    """
+
+    def __init__(self, sock: socket, on_close: Callable[[], object] = lambda: None) -> None:
         sock.setblocking(False)
         self.sock = sock
+        self.on_close = on_close
         self.closed = False
         self._in = bytearray()
         self._descriptors: deque[int] = deque()
@@ -54,13 +60,17 @@ class Channel:
         """Whether something is still to go out."""
         return bool(self._out)
 
-    def send(self, name: str, words: dict[str, Any] | None = None, blob: bytes = b"", descriptors: Any = ()) -> None:
+    def send(
+        self, name: str, words: dict[str, Any] | None = None, blob: bytes = b"", descriptors: Sequence[int] = ()
+    ) -> None:
         """Send, or keep for `flush`; to an end that is gone, nothing. The descriptors stay the caller's, who may
         close them when `waiting` is over: they are doubled here."""
         assert name in NAMES, f"{name} is no message of ours"
+        assert len(descriptors) <= MOST_DESCRIPTORS, f"{len(descriptors)} descriptors in one message"
+        if self.closed:
+            return
         text = json.dumps([name, words or {}]).encode()
         doubled = [os.dup(fd) for fd in descriptors]
-        assert len(doubled) <= MOST_DESCRIPTORS, f"{len(doubled)} descriptors in one message"
         data = HEADER.pack(len(text), len(blob), len(doubled)) + text
         self._out.append((memoryview(data), doubled))
         if blob:
@@ -120,7 +130,14 @@ class Channel:
             end = middle + blob_bytes
             if len(self._in) < end:
                 break
-            name, words = json.loads(bytes(self._in[at + HEADER.size : middle]))
+            try:
+                name, words = json.loads(self._in[at + HEADER.size : middle])
+            except (ValueError, TypeError):
+                self.close()
+                break
+            if len(self._descriptors) < count:  # a process that has no room for more gets fewer than were sent
+                self.close()
+                break
             descriptors = [self._descriptors.popleft() for _ in range(count)]
             found.append(Message(name, words, bytes(self._in[middle:end]), descriptors))
             at = end
@@ -129,7 +146,10 @@ class Channel:
 
     def close(self) -> None:
         """End it; what waited is dropped."""
+        if self.closed:
+            return
         self.closed = True
+        self.on_close()
         for _, descriptors in self._out:
             _close_all(descriptors)
         self._out.clear()
@@ -138,6 +158,6 @@ class Channel:
         self.sock.close()
 
 
-def _close_all(descriptors: Any) -> None:
+def _close_all(descriptors: Iterable[int]) -> None:
     for fd in descriptors:
         os.close(fd)

@@ -38,8 +38,11 @@ class Child:
     @property
     def name(self) -> str:
         """As people call it."""
-        who = "the control process" if self.number == CONTROL else f"worker {self.number}"
-        return f"{who} (pid {self.process.pid})"
+        return f"{name_of(self.number)} (pid {self.process.pid})"
+
+    def report(self, now: float) -> Words:
+        """Which it is, and since when it runs."""
+        return {"number": self.number, "pid": self.process.pid, "age_s": now - self.born}
 
     def hand(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Give it those of these sockets that it has not yet."""
@@ -48,6 +51,11 @@ class Child:
             some = new[at : at + MOST_DESCRIPTORS]
             self.channel.send("sockets", {"keys": [key for key, _ in some]}, b"", [sock.fileno() for _, sock in some])
         self.given.update(key for key, _ in new)
+
+
+def name_of(number: int) -> str:
+    """What people call it."""
+    return "the control process" if number == CONTROL else f"worker {number}"
 
 
 class _Question(NamedTuple):
@@ -67,10 +75,13 @@ class Children:
         self._last_number = 0
 
     def start(self, number: int, module: str, words: Sequence[object], descriptors: Sequence[int] = ()) -> Child:
-        """Start a module as a process. Its arguments: its number, the descriptor of its channel, these, the words."""
+        """Start a module as a process. Its arguments: its number, the descriptor of its channel, these, the words.
+
+        Raises OSError where the system has no room for another process.
+        """
         ours, theirs = socket.socketpair()
-        with theirs:
-            passed = (theirs.fileno(), *descriptors)
+        passed = (theirs.fileno(), *descriptors)
+        try:
             process: subprocess.Popen[Any] = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, *map(str, (number, *passed, *words))],
                 stdin=subprocess.DEVNULL,
@@ -78,7 +89,12 @@ class Children:
                 process_group=0,  # Ctrl-C at a terminal is for us alone
                 **(self.user if os.geteuid() == 0 else {}),
             )
-        child = Child(number, process, Channel(ours))
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        child = Child(number, process, Channel(ours, lambda: self.selector.unregister(ours)))
         self._all.add(child)
         self.selector.register(ours, selectors.EVENT_READ, child)
         return child
@@ -106,18 +122,11 @@ class Children:
 
     def forget(self, child: Child) -> None:
         """It has ended, and will answer nothing more."""
-        if not child.channel.closed:
-            self.hang_up(child)
-            child.channel.close()
+        child.channel.close()
         self._all.discard(child)
         for number, question in list(self._asked.items()):
             question.waiting.discard(child)
             self._settle(number, question)
-
-    def hang_up(self, child: Child) -> None:
-        """Nothing more will come from it."""
-        if child.channel.sock.fileno() >= 0:
-            self.selector.unregister(child.channel.sock)
 
     def watch(self) -> None:
         """Have the selector tell when those can be written to for whom something waits. Before every select."""

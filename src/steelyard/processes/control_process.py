@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from mmap import mmap
@@ -32,13 +33,13 @@ from steelyard.core.table import Table
 from steelyard.errors import ConfigError, ListenError, Problem, SteelyardError
 from steelyard.observe import log
 from steelyard.observe.streams import outlived, say
-from steelyard.processes import collector, identity, loop, sockets, source
+from steelyard.processes import collector, identity, loop, signals, sockets, source
 from steelyard.processes.channel import Message
 from steelyard.processes.commands import Commands
+from steelyard.processes.limits import raise_file_limit
 from steelyard.processes.ready_lines import ready_lines, reload_line
 from steelyard.processes.snapshot import Snapshot, pack, unpack
 from steelyard.processes.wire import Wire
-from steelyard.processes.worker_process import ignore_signals, raise_file_limit
 
 Words = dict[str, Any]
 
@@ -85,9 +86,9 @@ class ControlProcess:
     def _on_message(self, message: Message) -> None:
         match message.name:
             case "begin":
-                self._go(self._begin(message.words))
+                self._go(self._alone(self._begin(message.words)))
             case "resume":
-                self._go(self._resume(message))
+                self._go(self._alone(self._resume(message)))
             case "reload":
                 self._go(self._reload_quietly())
             case "answer":
@@ -102,7 +103,7 @@ class ControlProcess:
         if not self.ended.done():
             self.ended.set_result(status)
 
-    def _go(self, coroutine: Any) -> None:
+    def _go(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self._gone)
@@ -126,6 +127,11 @@ class ControlProcess:
         return await future
 
     # Starting.
+
+    async def _alone(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """While no reload goes on: one that is asked for meanwhile waits."""
+        async with self.reloading:
+            await coroutine
 
     async def _begin(self, words: Words) -> None:
         """Start: read the configuration, have the workers started, put it into force; or say why not, and end."""
@@ -151,7 +157,7 @@ class ControlProcess:
             self._map(opened.descriptors[0], rows, workers)
             identity.become(user)
             if user:
-                self._check_that_it_can_be_read_again()
+                self._check_that_it_can_be_read_again(spec.user)
             await self._put_into_force(spec)
         except (ConfigError, NotTaken) as exc:
             say(str(exc), sys.stderr)
@@ -165,12 +171,13 @@ class ControlProcess:
         words = message.words
         self.source = words["source"]
         snapshot = await unpack(message.blob, _at_once)
-        self.number = snapshot.number
         self._map(message.descriptors[0], words["rows"], words["workers"])
         self.ledger = Ledger(self.ledger.table, snapshot.spec, snapshot.rows)
         if self.ledger.table.get(cells.BALANCER, cells.CONFIGURATION) != snapshot.number:
             self.ledger.write_weights()  # the one before us did not come to it
         self._adopt(snapshot.spec, dict(snapshot.rows))
+        self.number = snapshot.number
+        self.ledger.table.set(cells.BALANCER, cells.CONFIGURATION, self.number)
         self.commands.start()
         _log.info("the control process goes on with configuration %d", self.number)
 
@@ -178,12 +185,12 @@ class ControlProcess:
         self.ledger = Ledger(Table(mmap(memory_fd, 0), rows, workers))
         os.close(memory_fd)
 
-    def _check_that_it_can_be_read_again(self) -> None:
+    def _check_that_it_can_be_read_again(self, user: str | None) -> None:
         """Better an error now than at the first reload. Raises ConfigError."""
         path = source.file_of(self.source)
         if path is not None and not os.access(path, os.R_OK):
             message, mend = "cannot be read by that user, so that no reload could", "chgrp it, or move it"
-            raise ConfigError([Problem(str(path), "user", message, self.spec.user, mend)])
+            raise ConfigError([Problem(str(path), "user", message, user, mend)])
 
     # Configurations.
 
@@ -299,7 +306,7 @@ async def _at_once() -> None:
 
 def main() -> None:
     """Run the control process."""
-    ignore_signals()
+    signals.ignore()
     channel_fd, commands_fd = map(int, sys.argv[2:4])
     setproctitle("steelyard: control")
     status = 0

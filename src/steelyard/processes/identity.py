@@ -15,7 +15,7 @@ def words_of(user: str | None) -> dict[str, Any]:
     if user is None:
         return {}
     try:
-        found = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        found = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError:
         mend = "create it, or name another one"
         raise ConfigError(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START
+PATIENCE_S: Final = 1.0  # how long we wait for a listener that does not read what it is sent
 
 
 def notify(*lines: str, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -17,7 +18,8 @@ def notify(*lines: str, environ: MutableMapping[str, str] = os.environ) -> None:
     address = environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE_S)
         sock.sendto("\n".join(lines).encode(), "\0" + address[1:] if address[0] == "@" else address)
 
 
@@ -27,6 +29,21 @@ def watchdog_s(environ: MutableMapping[str, str] = os.environ) -> float | None:
     if not usec.isdigit() or int(usec) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(usec) / 1e6 / 2
+
+
+class Watchdog:
+    """Says that we live, as often as we must; never where nobody asks."""
+
+    def __init__(self, environ: MutableMapping[str, str] = os.environ) -> None:
+        self.environ = environ
+        self.every_s = watchdog_s(environ)
+        self.next_at_s = 0.0
+
+    def tick(self, now: float) -> None:
+        """Say so if it is time to. To be called often."""
+        if self.every_s is not None and now >= self.next_at_s:
+            self.next_at_s = now + self.every_s
+            notify("WATCHDOG=1", environ=self.environ)
 
 
 def activated(environ: MutableMapping[str, str] = os.environ) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from steelyard.core.spec import ListenerSpec
 from steelyard.errors import ListenError
@@ -20,6 +20,14 @@ from steelyard.proxy.bind import SocketFile, address_of, bind, key_of, more
 INHERITED: Final = "STEELYARD_SOCKETS"
 
 Words = Mapping[str, Any]
+
+
+class _Handed(NamedTuple):
+    """What a successor is told of one key. for_all: all workers share it. file: where its file is, if that is ours."""
+
+    descriptors: list[int]
+    for_all: bool
+    file: str | None
 
 
 def words_of(spec: ListenerSpec) -> dict[str, Any]:
@@ -35,6 +43,8 @@ class Sockets:
     """Sockets by key. What is new since the last `keep` can be forgotten again.
 
     inherited: of the program before, by key. activated: of systemd, by the listener's name or address.
+    files: of unix sockets, which are removed with them; those that are inherited only from `keep` on, since the program
+    before goes on with them when we do not come up.
     """
 
     def __init__(self) -> None:
@@ -42,9 +52,10 @@ class Sockets:
         self.new: set[str] = set()
         self.for_all: set[str] = set()  # keys of those that all workers share
         self.files: dict[str, SocketFile] = {}
-        handed = json.loads(os.environ.pop(INHERITED, '{"held": {}, "for_all": []}'))
-        self.inherited = {key: [socket.socket(fileno=fd) for fd in fds] for key, fds in handed["held"].items()}
-        self.inherited_for_all = set(handed["for_all"])
+        handed = {key: _Handed(*words) for key, words in json.loads(os.environ.pop(INHERITED, "{}")).items()}
+        self.inherited = {key: [socket.socket(fileno=fd) for fd in one.descriptors] for key, one in handed.items()}
+        self.shared_before = {key for key, one in handed.items() if one.for_all}
+        self.files_before = {key: one.file for key, one in handed.items() if one.file is not None}
         self.activated: dict[str, socket.socket] = {}
         for name, fd in activated():
             sock = socket.socket(fileno=fd)
@@ -60,33 +71,41 @@ class Sockets:
                 key = key_of(spec)
                 if key not in self.held:
                     self.new.add(key)
-                    self.held[key] = self._made(spec, key, workers)
+                    self._have(spec, key, workers)
         except ListenError:
             self.forget_new()
             raise
 
-    def _made(self, spec: ListenerSpec, key: str, workers: int) -> list[socket.socket]:
+    def _have(self, spec: ListenerSpec, key: str, workers: int) -> None:
         found = self.activated.get(spec.name) or self.activated.get(spec.address)
         if found is not None:
             self.for_all.add(key)
-            return [found]
-        made = self.inherited.pop(key, None) or bind(spec, workers)
-        if spec.path is not None or key in self.inherited_for_all:
-            self.for_all.add(key)
-        if spec.path is not None:
-            self.files[key] = SocketFile(spec.path)
-        while key not in self.for_all and len(made) < workers:
+            self.held[key] = [found.dup()]  # systemd's stays: the listener may go and come back
+            return
+        if key in self.inherited:
+            held = self.held[key] = self.inherited.pop(key)
+            if key in self.shared_before:
+                self.for_all.add(key)
+        else:
+            held = self.held[key] = bind(spec, workers)
+            if spec.path is not None:
+                self.for_all.add(key)
+                self.files[key] = SocketFile(spec.path)
+        while key not in self.for_all and len(held) < workers:
             try:
-                made.append(more(made[0], spec.backlog))
+                held.append(more(held[0], spec.backlog))
             except OSError as exc:
                 raise ListenError(spec.name, f"{spec.address}: no socket for every worker ({exc.strerror})") from exc
-        return made
 
-    def of(self, worker: int, workers: int) -> list[tuple[str, socket.socket]]:
-        """The sockets of one worker: its own, and those that nobody would serve since there were more workers once."""
+    def of(self, worker: int, workers: int, new: bool = True) -> list[tuple[str, socket.socket]]:
+        """The sockets of one worker: its own, and those that nobody would serve since there were more workers once.
+
+        new: those too that are new since the last `keep`.
+        """
         return [
             (key, sock)
             for key, held in self.held.items()
+            if new or key not in self.new
             for sock in (held if key in self.for_all else held[worker::workers])
         ]
 
@@ -102,12 +121,12 @@ class Sockets:
         """These are served now: what is new stays, and the others are closed."""
         wanted = {key_of(_spec(words)) for words in listeners}
         self.new.clear()
+        self.files.update({key: SocketFile(path) for key, path in self.files_before.items()})
+        self.held.update(self.inherited)
+        self.files_before.clear()
+        self.inherited.clear()
         for key in [key for key in self.held if key not in wanted]:
             self._close(key)
-        for sockets in self.inherited.values():  # of listeners that the configuration does not have any more
-            for sock in sockets:
-                sock.close()
-        self.inherited.clear()
 
     def forget_new(self) -> None:
         """What is new since the last `keep` is not wanted after all."""
@@ -117,9 +136,15 @@ class Sockets:
 
     def hand_over(self) -> tuple[dict[str, str], list[int]]:
         """For a successor: what to put into its environment, and the descriptors that it inherits."""
-        numbers = {key: [sock.fileno() for sock in held] for key, held in self.held.items()}
-        words = {"held": numbers, "for_all": sorted(self.for_all)}
-        return {INHERITED: json.dumps(words)}, [fd for fds in numbers.values() for fd in fds]
+        handed = {
+            key: _Handed(
+                [sock.fileno() for sock in held],
+                key in self.for_all,
+                self.files[key].path if key in self.files else None,
+            )
+            for key, held in self.held.items()
+        }
+        return {INHERITED: json.dumps(handed)}, [fd for one in handed.values() for fd in one.descriptors]
 
     def close(self, files_too: bool) -> None:
         """Listen no more. files_too: the files of unix sockets are removed: nobody goes on with them."""

@@ -18,7 +18,7 @@ UPGRADE_S: Final = 60.0  # a new program that does not serve by then is given up
 
 
 class Successor:
-    """The new program. then: called with whether it came up."""
+    """The new program. then: called with whether it came up. Raises OSError where it cannot even be started."""
 
     def __init__(
         self,
@@ -30,12 +30,17 @@ class Successor:
     ) -> None:
         self.selector = selector
         self.then = then
-        self.pipe, write = os.pipe()
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **environ, READY_FD: str(write)}, pass_fds=(write, *sockets)
-        )
-        os.close(write)
         self.decided = False
+        # What asks for a watchdog asks a process by its number, which was ours; it is the new one's from now on.
+        environ = {key: value for key, value in os.environ.items() if key != "WATCHDOG_PID"} | environ
+        self.pipe, write = os.pipe()
+        try:
+            self.process = subprocess.Popen(command, env={**environ, READY_FD: str(write)}, pass_fds=(write, *sockets))
+        except OSError:
+            os.close(self.pipe)
+            raise
+        finally:
+            os.close(write)
         selector.register(self.pipe, selectors.EVENT_READ, self._heard)
 
     def give_up(self) -> None:

@@ -19,10 +19,11 @@ class Wire:
         on_end: Callable[[], None],
     ) -> None:
         self.loop = loop
-        self.channel = Channel(sock)
+        self.channel = Channel(sock, self._let_go)
         self.fd = sock.fileno()
         self.on_message = on_message
         self.on_end = on_end
+        self.ended = False
         loop.add_reader(self.fd, self._receive)
 
     def send(self, name: str, words: dict[str, Any] | None = None, blob: bytes = b"") -> None:
@@ -44,12 +45,15 @@ class Wire:
     def _look(self) -> None:
         """Have the loop call us when there is something to do."""
         if self.channel.closed:
-            if self.fd >= 0:
-                self.loop.remove_reader(self.fd)
-                self.loop.remove_writer(self.fd)
-                self.fd = -1
+            if not self.ended:
+                self.ended = True
                 self.on_end()
         elif self.channel.waiting:
             self.loop.add_writer(self.fd, self._flush)
         else:
             self.loop.remove_writer(self.fd)
+
+    def _let_go(self) -> None:
+        """The socket is about to be closed."""
+        self.loop.remove_reader(self.fd)
+        self.loop.remove_writer(self.fd)

@@ -9,8 +9,6 @@ finishes what it has and leaves the port to whoever comes next.
 import asyncio
 import logging
 import os
-import resource
-import signal
 import sys
 from mmap import mmap
 from pathlib import Path
@@ -25,8 +23,9 @@ from steelyard.core.table import Table
 from steelyard.errors import SteelyardError
 from steelyard.observe import log
 from steelyard.observe.streams import outlived
-from steelyard.processes import collector, loop
+from steelyard.processes import collector, loop, signals
 from steelyard.processes.channel import Message
+from steelyard.processes.limits import raise_file_limit
 from steelyard.processes.snapshot import Snapshot, unpack
 from steelyard.processes.wire import Wire
 from steelyard.worker import Change, Paces, Worker
@@ -127,23 +126,29 @@ class WorkerProcess:
             snapshot: Snapshot = await unpack(blob, self.paces.rest)
             beside = Path(snapshot.beside) if snapshot.beside else None
             self.prepared = await self.worker.prepare(snapshot.spec, snapshot.rows, self.paces, beside)
-        except SteelyardError as exc:
-            self.why_not = str(exc)
+        except Exception as exc:
+            self.why_not = str(exc) if isinstance(exc, SteelyardError) else f"{type(exc).__name__}: {exc}"
             raise
 
     async def _commit(self) -> dict[str, Any]:
         change, self.prepared = self.prepared, None
         if change is None:
-            _log.error("worker %d: cannot serve by the configuration in force: %s", self.number, self.why_not)
-            if not self.worker.listeners:  # nothing serves here: perhaps another in our place can
-                self.stopped.set()
-            return {"failed": self.why_not}
+            return self._give_up(self.why_not)
         first = not self.worker.listeners
-        await self.worker.switch(change, self.sockets, self.paces)
+        try:
+            await self.worker.switch(change, self.sockets, self.paces)
+        except Exception as exc:  # half of it is in force
+            return self._give_up(f"{type(exc).__name__}: {exc}")
         self._forget_sockets()
         if first:
             collector.settle()
         return {"pause_s": self.paces.longest_s}
+
+    def _give_up(self, why: str) -> dict[str, Any]:
+        """The others serve by another configuration by now: end, and a new worker in our place will, too."""
+        _log.error("worker %d: cannot serve by the configuration in force: %s", self.number, why)
+        self.stopped.set()
+        return {"failed": why}
 
     def _drop(self) -> None:
         if self.prepared is not None:
@@ -169,22 +174,9 @@ class WorkerProcess:
         return {"seen": seen}
 
 
-def raise_file_limit() -> None:
-    """Take as many descriptors as the system lets us: each client and each kept backend connection is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def ignore_signals() -> None:
-    """They are for the supervisor; whoever means one process alone has SIGKILL, after which another one is started."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def main() -> None:
     """Run one worker."""
-    ignore_signals()
+    signals.ignore()
     number, channel_fd, memory_fd, workers, rows = map(int, sys.argv[1:6])
     setproctitle(f"steelyard: worker {number} {sys.argv[6]}".rstrip())
     with outlived():

@@ -1,0 +1,24 @@
+"""What is to be done later, for a loop that comes round often enough: no thread and no timer of the system."""
+
+import time
+from collections.abc import Callable
+
+
+class Later:
+    """Calls, and when they are due, in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call it then, or at once."""
+        if seconds > 0.0:
+            self.calls.append((time.monotonic() + seconds, call))
+        else:
+            call()
+
+    def do(self, now: float) -> None:
+        """Call what is due."""
+        for item in [item for item in self.calls if item[0] <= now]:
+            self.calls.remove(item)
+            item[1]()

@@ -1,0 +1,111 @@
+"""`steelyard status` shows who runs and how the backends are: a table for people, JSON for programs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from steelyard.cli.main import app
+from steelyard.cli.status import SHOWN, _age
+from tests.cli.running import Running, invoke, several
+
+pytestmark = pytest.mark.real
+
+
+def backend(port: int, state: str = "up") -> dict[str, Any]:
+    return {"address": f"h:{port}", "state": state, "weight": 3, "in_flight": 2, "requests": 77, "failures": 1}
+
+
+ANSWER: dict[str, Any] = {
+    "pid": 12,
+    "age_s": 3725.0,
+    "workers": [
+        {"number": 0, "pid": 13, "age_s": 3724.0, "replaced": 0, "clients": 8, "beat_s": 0.2},
+        {"number": 1, "pid": 99, "age_s": 4.2, "replaced": 5, "clients": 0, "beat_s": 0.1},
+    ],
+    "file": "/etc/steelyard.yaml",
+    "configuration": 4,
+    "reloads": 3,
+    "refused": 1,
+    "workers_lost": 5,
+    "pools": {"web": [backend(1), backend(2, "down"), backend(3, "silent")], "api": []},
+}
+
+
+@pytest.fixture
+def balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    with several(tmp_path, monkeypatch, 12) as (one,):
+        one.answer = ANSWER
+        yield one
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_processes_and_backends_are_shown_in_tables(balancer: Running) -> None:
+    result = invoke("status")
+    assert (0, "", [{"do": "status"}]) == (result.exit_code, result.stderr, balancer.asked)
+    assert result.stdout.splitlines()[0] == (
+        "supervisor 12, up 1h 2m; configuration 4 of /etc/steelyard.yaml; 3 reloads, 1 refused, 5 workers lost"
+    )
+    shown = rows(result.stdout)
+    for expected in (
+        ["0", "13", "1h", "2m", "8", "0"],
+        ["1", "99", "4s", "0", "5"],
+        ["pool", "web"],
+        ["h:1", "up", "3", "2", "77", "1"],
+        ["h:2", "down", "3", "2", "77", "1"],
+        ["h:3", "silent", "3", "2", "77", "1"],
+        ["pool", "api"],
+    ):
+        assert expected in shown
+
+
+def test_a_balancer_without_a_file_has_none_to_show(balancer: Running) -> None:
+    balancer.answer = {**ANSWER, "file": None}
+    assert "configuration 4; 3 reloads" in invoke("status").stdout
+
+
+def test_an_ipv6_address_is_shown_whole(balancer: Running) -> None:
+    """Although rich takes what begins with a letter in brackets for a style."""
+    balancer.answer = {**ANSWER, "file": "/etc/[a].yaml", "pools": {"web": [{**backend(1), "address": "[fd00::1]:80"}]}}
+    said = invoke("status").stdout
+    assert ["[fd00::1]:80", "up", "3", "2", "77", "1"] in rows(said)
+    assert "of /etc/[a].yaml;" in said
+
+
+def test_the_first_line_is_one_wherever_it_goes(balancer: Running) -> None:
+    result = CliRunner().invoke(app, ["status"], env={"COLUMNS": "40"})
+    assert result.stdout.splitlines()[0].endswith("5 workers lost")
+
+
+def test_of_a_large_pool_the_first_are_shown_and_the_rest_is_counted(balancer: Running) -> None:
+    balancer.answer = {**ANSWER, "pools": {"web": [backend(port) for port in range(SHOWN + 7)]}}
+    said = invoke("status").stdout
+    assert "and 7 more: --json has them all" in said
+    assert (True, False) == (f"h:{SHOWN - 1} " in said, f"h:{SHOWN} " in said)
+
+
+def test_programs_get_json(balancer: Running) -> None:
+    result = invoke("status", "--json")
+    assert (0, ANSWER) == (result.exit_code, json.loads(result.stdout))
+
+
+@pytest.mark.parametrize(
+    ("expected", "seconds"),
+    [
+        ("0s", 0.4),
+        ("59s", 59.9),
+        ("1m", 60.0),
+        ("1m 1s", 61.0),
+        ("1h", 3600.0),
+        ("3d 4h", 273_659.0),
+        ("1d 5s", 86_405.0),
+    ],
+)
+def test_an_age_has_two_units_at_most(expected: str, seconds: float) -> None:
+    assert expected == _age(seconds)

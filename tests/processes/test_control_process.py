@@ -1,0 +1,233 @@
+"""The control process prepares everywhere before it commits; here the supervisor's side is in our hands."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steelyard.control import config
+from steelyard.control.ledger import Ledger, table_bytes, table_rows
+from steelyard.core import table as cells
+from steelyard.core.table import Table
+from steelyard.processes import source
+from steelyard.processes.channel import Channel, Message
+from steelyard.processes.control_process import ControlProcess
+from steelyard.processes.snapshot import Snapshot, pack
+
+TEXT = """\
+workers: 2
+max_backends: 10
+listeners: {web: {bind: '127.0.0.1:0', pool: app}}
+pools: {app: {backends: [a:1]}}
+"""
+KEY = "web=127.0.0.1:0"
+PATIENCE_S = 10.0
+WORKERS = 2
+pytestmark = pytest.mark.real
+
+
+class Stage:
+    """A control process in this one, and the supervisor's end of its channel."""
+
+    def __init__(self, directory: Path) -> None:
+        ours, theirs = socket.socketpair()
+        self.file = directory / "a.yaml"
+        self.file.write_text(TEXT)
+        self.source = source.from_file(self.file)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(directory / "1.sock"))
+        sock.listen()
+        self.commands = sock
+        self.process = ControlProcess(theirs, sock)
+        self.running = asyncio.get_running_loop().create_task(self.process.run())
+        self.channel = Channel(ours)
+        self.waiting: list[Message] = []
+        self.rows = table_rows(10)
+        size = table_bytes(self.rows, WORKERS)
+        self.memory = os.memfd_create("test")
+        os.ftruncate(self.memory, size)
+
+    async def hears(self, name: str) -> Message:
+        """The next thing that the supervisor is told; it must be this."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.waiting:
+                self.waiting += self.channel.receive()
+                await asyncio.sleep(0)
+        message = self.waiting.pop(0)
+        assert name == message.name
+        return message
+
+    async def silence(self) -> None:
+        """Nothing is said, as far as the loop has come in many rounds."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+            self.waiting += self.channel.receive()
+        assert [] == self.waiting
+
+    def answer(self, message: Message, *answers: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+        self.channel.send("answer", {"id": message.words["id"], "answers": list(answers)}, b"", descriptors)
+
+    async def opens(self) -> None:
+        self.channel.send("begin", {"source": self.source})
+        self.answer(await self.hears("open"), descriptors=(self.memory,))
+
+    async def puts_into_force(self) -> Message:
+        """Prepare and commit go well; what was committed."""
+        self.answer(await self.hears("prepare"), {"addresses": {KEY: "127.0.0.1:80"}}, {"worker": 0})
+        message = await self.hears("commit")
+        self.answer(message, {"worker": 0, "pause_s": 0.002}, {"worker": 1, "pause_s": 0.001})
+        return message
+
+    async def serves(self) -> None:
+        await self.opens()
+        await self.puts_into_force()
+        await self.until_number(1)
+
+    async def until_number(self, number: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while self.process.number < number or self.process.reloading.locked():  # noqa: ASYNC110 (nothing to wait for)
+                await asyncio.sleep(0)
+
+    def cell(self, cell: int) -> int:
+        return self.process.ledger.table.get(cells.BALANCER, cell)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.channel.close()
+    await asyncio.wait_for(stage.running, PATIENCE_S)
+    if (server := stage.process.commands.server) is not None:
+        server.close()
+        await asyncio.sleep(0)
+    stage.commands.close()
+    os.close(stage.memory)
+
+
+async def test_it_opens_prepares_and_commits(stage: Stage) -> None:
+    stage.channel.send("begin", {"source": stage.source})
+    opened = await stage.hears("open")
+    assert (2, stage.rows, {}, "") == tuple(opened.words[key] for key in ("workers", "rows", "user", "pid_file"))
+    stage.answer(opened, descriptors=(stage.memory,))
+    committed = await stage.puts_into_force()
+    await stage.until_number(1)
+    assert 30.0 == committed.words["drain_s"]
+    assert ["listening on http://127.0.0.1:80 -> pool app (round_robin): a:1"] == committed.words["lines"]
+    assert (1, 0) == (stage.cell(cells.CONFIGURATION), stage.cell(cells.RELOADS))
+
+
+async def test_a_file_that_cannot_run_is_told_and_ends_it_with_1(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.file.write_text(TEXT.replace("pool: app", "pol: app"))
+    stage.channel.send("begin", {"source": stage.source})
+    assert 1 == await asyncio.wait_for(asyncio.shield(stage.running), PATIENCE_S)
+    assert f"{stage.file}:3: listeners.web.pol: unknown key" in capsys.readouterr().err
+
+
+async def test_a_port_in_use_is_told_and_ends_it_with_1(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    await stage.opens()
+    stage.answer(await stage.hears("prepare"), {"failed": "127.0.0.1:80: in use", "listener": "web"})
+    assert 1 == await asyncio.wait_for(asyncio.shield(stage.running), PATIENCE_S)
+    assert "127.0.0.1:80: in use" in capsys.readouterr().err
+
+
+async def test_a_reload_reads_the_file_anew(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    await stage.serves()
+    stage.file.write_text(TEXT.replace("[a:1]", "[a:1, b:2]"))
+    stage.channel.send("reload")
+    await stage.puts_into_force()
+    await stage.until_number(2)
+    assert (2, 1, 2) == (
+        stage.cell(cells.CONFIGURATION),
+        stage.cell(cells.RELOADS),
+        len(stage.process.pools["app"].backends),
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "old", "new"),
+    [
+        ("unknown key", "pool: app", "pol: app"),
+        ("workers: cannot be changed from 2 by a reload", "workers: 2", "workers: 3"),
+    ],
+)
+async def test_a_reload_that_is_refused_tells_nobody_to_prepare(
+    expected: str, old: str, new: str, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.serves()
+    stage.file.write_text(TEXT.replace(old, new))
+    stage.channel.send("reload")
+    await stage.silence()
+    assert expected in caplog.text
+    assert (1, 1) == (stage.cell(cells.CONFIGURATION), stage.cell(cells.REFUSED))
+
+
+async def test_what_a_worker_cannot_prepare_is_dropped_everywhere(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.serves()
+    stage.file.write_text(TEXT.replace("[a:1]", "[a:1, b:2]"))
+    stage.channel.send("reload")
+    free = len(stage.process.ledger.free)
+    addresses = {"addresses": {KEY: "127.0.0.1:80"}}
+    stage.answer(await stage.hears("prepare"), addresses, {"worker": 1, "failed": "no such module"})
+    await stage.hears("drop")
+    await stage.until_number(1)
+    assert ("no such module" in caplog.text, free + 1) == (True, len(stage.process.ledger.free))
+
+
+@pytest.mark.parametrize("before", ["open", "prepare"])
+async def test_a_reload_that_is_asked_for_during_the_start_waits_for_its_end(before: str, stage: Stage) -> None:
+    """Two that put something into force at the same time would plan with the same rows."""
+    stage.channel.send("begin", {"source": stage.source})
+    message = await stage.hears("open")
+    if before == "open":
+        stage.channel.send("reload")
+        await stage.silence()
+    stage.answer(message, descriptors=(stage.memory,))
+    message = await stage.hears("prepare")
+    if before == "prepare":
+        stage.channel.send("reload")
+        await stage.silence()
+    stage.answer(message, {"addresses": {KEY: "127.0.0.1:80"}})
+    stage.answer(await stage.hears("commit"), {"worker": 0})
+    await stage.puts_into_force()
+    await stage.until_number(2)
+    assert not stage.running.done()
+
+
+async def resumed(stage: Stage, blob: bytes) -> None:
+    words = {"source": stage.source, "workers": WORKERS, "rows": stage.rows}
+    stage.channel.send("resume", words, blob, [stage.memory])
+
+
+async def test_a_successor_goes_on_with_what_is_in_force(stage: Stage) -> None:
+    """Health and weights are where they were: in the table."""
+    spec = config.loads(TEXT)
+    table = Table(bytearray(table_bytes(stage.rows, WORKERS)), stage.rows, WORKERS)
+    await resumed(stage, pack(Snapshot(5, spec, Ledger(table).plan(spec))))
+    await stage.until_number(5)
+    assert (spec, 5) == (stage.process.spec, stage.cell(cells.CONFIGURATION))
+    stage.channel.send("reload")
+    await stage.puts_into_force()
+    await stage.until_number(6)
+
+
+async def test_a_successor_that_cannot_go_on_ends_so_that_another_one_tries(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await resumed(stage, b"nonsense")
+    assert 3 == await asyncio.wait_for(asyncio.shield(stage.running), PATIENCE_S)
+    assert "the control process has a bug" in caplog.text
+
+
+async def test_it_ends_with_its_supervisor(stage: Stage) -> None:
+    await stage.serves()
+    stage.channel.close()
+    assert 0 == await asyncio.wait_for(asyncio.shield(stage.running), PATIENCE_S)

@@ -1,0 +1,138 @@
+"""A running balancer is found by its socket, in a directory that only its user may write to."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from steelyard.processes import runtime
+from steelyard.processes.runtime import NoRuntime
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    return tmp_path / "run"
+
+
+@contextmanager
+def running(place: Path, *pids: int) -> Iterator[None]:
+    """Balancers with these process ids."""
+    place.mkdir(exist_ok=True)
+    socks = [socket.socket(socket.AF_UNIX) for _ in pids]
+    for sock, pid in zip(socks, pids, strict=True):
+        sock.bind(str(place / f"{pid}.sock"))
+        sock.listen()
+    yield
+    for sock in socks:
+        sock.close()
+
+
+@pytest.mark.parametrize(
+    ("expected", "uid", "environ"),
+    [
+        ("/run/a", 1000, {"RUNTIME_DIRECTORY": "/run/a"}),
+        ("/run/a", 0, {"RUNTIME_DIRECTORY": "/run/a:/run/b"}),
+        ("/run/steelyard", 0, {"XDG_RUNTIME_DIR": "/run/user/0"}),
+        ("/run/user/1000/steelyard", 1000, {"XDG_RUNTIME_DIR": "/run/user/1000"}),
+        ("/tmp/steelyard-1000", 1000, {"XDG_RUNTIME_DIR": "", "RUNTIME_DIRECTORY": ""}),
+    ],
+)
+def test_each_user_has_a_directory(
+    expected: str, uid: int, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert Path(expected) == runtime.directory(environ)
+
+
+def test_the_socket_is_for_its_user_alone_and_goes_in_the_end(place: Path) -> None:
+    with runtime.listen() as sock:
+        path = place / f"{os.getpid()}.sock"
+        assert (0o700, 0o600) == tuple(stat.S_IMODE(one.stat().st_mode) for one in (place, path))
+        assert (False, [os.getpid()]) == (sock.getblocking(), runtime.alive())
+    runtime.remove()
+    runtime.remove()
+    assert [] == list(place.iterdir())
+
+
+def test_one_of_the_same_number_that_did_not_end_well_is_replaced(place: Path) -> None:
+    runtime.listen().close()
+    with runtime.listen():
+        assert [os.getpid()] == runtime.alive()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_a_directory_that_others_may_write_to_is_refused(mode: int, place: Path) -> None:
+    place.mkdir()
+    place.chmod(mode)
+    with pytest.raises(NoRuntime, match="not a directory that only this user may write to; remove it, or chmod 700"):
+        runtime.listen()
+    assert [] == list(place.iterdir())
+
+
+def test_another_user_s_directory_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(NoRuntime, match="only this user may write to"):
+        runtime.listen()
+
+
+def test_a_link_to_a_directory_is_refused(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir(mode=0o700)
+    place.symlink_to(tmp_path / "other")
+    with pytest.raises(NoRuntime, match="only this user may write to"):
+        runtime.listen()
+
+
+def test_where_there_can_be_no_socket_the_mend_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write_text("a file")
+    with pytest.raises(NoRuntime, match=r"no socket for commands at .*: File exists; name a directory"):
+        runtime.listen()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/proc/steelyard/" + "a" * 200)
+    with pytest.raises(NoRuntime, match="name a directory that can be written in XDG_RUNTIME_DIR"):
+        runtime.listen()
+
+
+def test_the_only_one_is_meant(place: Path) -> None:
+    with running(place, 4711):
+        assert [4711, 4711] == [runtime.find(), runtime.find(4711)]
+
+
+def test_of_several_one_has_to_be_named(place: Path) -> None:
+    with running(place, 12, 4711, 4):
+        assert 12 == runtime.find(12)
+        with pytest.raises(
+            NoRuntime, match=r"several balancers run: 4, 12, 4711 \(looked in .*\); name one with --pid"
+        ):
+            runtime.find()
+        with pytest.raises(NoRuntime, match="has the process id 5; running: 4, 12, 4711"):
+            runtime.find(5)
+
+
+def test_what_nobody_listens_at_is_none(place: Path) -> None:
+    with running(place, 12):
+        pass
+    (place / "notes.sock").touch()
+    (place / "13.sock").touch()
+    assert [] == runtime.alive()
+    with pytest.raises(NoRuntime, match=r"no balancer of this user is running \(looked in .*\); start one with"):
+        runtime.find()
+    with pytest.raises(NoRuntime, match="has the process id 12; running: none"):
+        runtime.find(12)
+
+
+def test_without_a_directory_none_is_running(place: Path) -> None:
+    assert ([], False) == (runtime.alive(), place.exists())
+
+
+def test_one_that_is_too_busy_to_accept_is_alive(place: Path) -> None:
+    place.mkdir()
+    with socket.socket(socket.AF_UNIX) as sock, socket.socket(socket.AF_UNIX) as caller:
+        sock.bind(str(place / "7.sock"))
+        sock.listen(0)
+        caller.connect(str(place / "7.sock"))
+        assert [7] == runtime.alive()
