@@ -106,6 +106,7 @@ class FakeTask:
         self.finished = False
         self.cancelled = False
         self.waits_for: Waiting | None = None
+        self.callbacks: list[Callable[[FakeTask], object]] = []
         loop.call_soon(self.step)
 
     def step(self) -> None:
@@ -119,13 +120,21 @@ class FakeTask:
             else:
                 self.waits_for = self.coroutine.send(None)
         except StopIteration:
-            self.finished = True
+            self.finish()
         except BaseException as exc:
-            self.finished = True
+            self.finish()
             if not self.cancelled:
                 raise AssertionError("a task failed, which asyncio would only log") from exc
         else:
             self.waits_for.task = self
+
+    def finish(self) -> None:
+        self.finished = True
+        for callback in self.callbacks:
+            self.loop.call_soon(callback, self)
+
+    def add_done_callback(self, callback: "Callable[[FakeTask], object]") -> None:
+        self.callbacks.append(callback)
 
     def done(self) -> bool:
         return self.finished
@@ -229,6 +238,15 @@ class FakeLoop:
         protocol = factory()
         transport = FakeTransport(self, protocol, ("", 0))
         protocol.sock = transport.sock
+        self.made.append(transport)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def connect_accepted_socket(self, factory: Callable[[], Any], sock: socket) -> tuple["FakeTransport", Any]:
+        address = sock.getpeername()
+        sock.close()  # the test plays its client from here on
+        protocol = factory()
+        transport = FakeTransport(self, protocol, address)
         self.made.append(transport)
         protocol.connection_made(transport)
         return transport, protocol
