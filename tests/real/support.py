@@ -13,7 +13,9 @@ from typing import Any, Final, cast
 
 import pytest
 
+from steelyard.control.ledger import FIRST
 from steelyard.core.spec import Spec
+from steelyard.core.table import IN_FLIGHT
 from steelyard.embed import LoadBalancer
 from steelyard.observe.accesslog import Record
 from tests.real.client import HOST, PATIENCE_S, Answer, Client
@@ -86,7 +88,10 @@ class Running:
         return answer
 
     def in_flight(self) -> int:
-        return sum(backend.in_flight for name in self.names() for backend in self.balancer.pool(name).backends)
+        """At backends that have left, too: each request counts at its backend and in its tier."""
+        ledger = self.balancer._ledger
+        assert ledger is not None
+        return sum(ledger.table.total(row, IN_FLIGHT) for row in range(FIRST, ledger.used))
 
     def names(self) -> list[str]:
         return [pool.name for pool in self.balancer.spec.pools]
