@@ -148,17 +148,23 @@ async def test_what_is_prepared_changes_nothing_until_it_is_switched_to(stage: S
     )
 
 
-async def test_a_preparation_that_fails_changes_nothing_and_leaves_no_file_open(stage: Stage, tmp_path: Path) -> None:
+async def test_a_preparation_that_fails_changes_nothing_and_leaves_no_file_open(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await stage.take(a_spec("a", access_log=str(tmp_path / "log")))
     worker = stage.worker
     before = (worker.spec, worker.access_log, dict(worker.pools))
     opened: list[AccessLog] = []
-    open_log = worker._open_log
-    worker._open_log = lambda spec: opened.append(open_log(spec)) or opened[-1]  # type: ignore[assignment, method-assign, func-returns-value, arg-type]
+
+    class Noted(AccessLog):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            opened.append(self)
+
+    monkeypatch.setattr("steelyard.worker.AccessLog", Noted)
     with pytest.raises(KeyError):  # as a bug would: no rows
         await worker.prepare(a_spec("a", "b", access_log=str(tmp_path / "other")), {})
     assert [-1] == [log.fd for log in opened]
-    worker._open_log = open_log  # type: ignore[method-assign]
     with pytest.raises(ConfigError, match="access_log"):
         await stage.prepare(a_spec("b", access_log="/nowhere/log"))
     assert before == (worker.spec, worker.access_log, worker.pools)

@@ -193,7 +193,7 @@ async def _put_into_force(spec: Spec, worker: Worker, ledger: Ledger, checks: Ch
 
 
 def _bind_new(spec: Spec, worker: Worker) -> tuple[Sockets, dict[str, SocketFile]]:
-    """Sockets for the listeners that are new, by their key, and the files of some. Raises ListenError, and leaves none."""
+    """Sockets for the listeners that are new, by key, and the files of some. Raises ListenError, and leaves none."""
     sockets: Sockets = {}
     files: dict[str, SocketFile] = {}
     try:

@@ -283,7 +283,7 @@ SPECS = st.lists(st.builds(PoolSpec, st.sampled_from("pq"), BACKENDS.map(tuple))
 def test_no_row_is_held_twice_and_none_in_flight_is_given_out(
     steps: list[tuple[Spec, bool, set[int], set[int]]],
 ) -> None:
-    """Each step is a plan, whether it is taken, and rows of what is in force, by place, where requests begin and end."""
+    """Each step is a plan, whether it is taken, and of the rows in force, by place, where requests begin and end."""
     ledger = a_ledger(rows=24)
     flying: set[int] = set()
     for spec, taken, begin, end in steps:

@@ -125,11 +125,12 @@ async def test_after_the_close_nobody_is_asked() -> None:
 
 
 class Line:
-    """The two halves of a connection that answers at once, and is closed or not."""
+    """A connection that has its answer already, and is closed or not. both: its halves."""
 
     def __init__(self) -> None:
-        self.reader = asyncio.StreamReader()
-        self.reader.feed_data(b"HTTP/1.1 204 No Content\r\n\r\n")
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.both: Any = (reader, self)
         self.closed = False
         self.transport = self
 
@@ -160,12 +161,18 @@ def probed(*hosts: str, policy: PolicySpec) -> PoolConnections:
     return connections
 
 
+def probes_at(connections: PoolConnections) -> Probes:
+    """Those that it must have."""
+    assert connections.probes is not None
+    return connections.probes
+
+
 async def test_what_is_kept_for_probes_of_a_backend_that_has_left_is_closed() -> None:
     connections = probed("a", "b", policy=prequal("/load"))
-    probes = connections.probes
+    probes = probes_at(connections)
     lines = {backend: Line() for backend in connections.pool.backends}
     for backend, line in lines.items():
-        probes.keep(backend, (line.reader, line))
+        probes.keep(backend, line.both)
     take(connections, "b", "c", policy=prequal("/load"))
     assert probes is connections.probes
     assert [True, False] == [line.closed for line in lines.values()]
@@ -175,21 +182,21 @@ async def test_what_is_kept_for_probes_of_a_backend_that_has_left_is_closed() ->
 
 async def test_a_probe_that_ends_after_its_backend_has_left_keeps_no_connection() -> None:
     connections = probed("a", "b", policy=prequal("/load"))
-    probes = connections.probes
+    probes = probes_at(connections)
     a, b = connections.pool.backends
     take(connections, "b", policy=prequal("/load"))
     for backend, kept in ((a, False), (b, True)):
         line = Line()
-        await probes.converse(backend, (line.reader, line), b"GET / HTTP/1.1\r\n\r\n")
+        await probes.converse(backend, line.both, b"GET / HTTP/1.1\r\n\r\n")
         assert (kept, not kept) == (backend in probes.kept, line.closed)
     connections.close()
 
 
 async def test_another_policy_has_probes_of_its_own_or_none() -> None:
     connections = probed("a", policy=prequal("/load"))
-    first = connections.probes
+    first = probes_at(connections)
     take(connections, "a", policy=prequal("/other"))
-    second = connections.probes
+    second = probes_at(connections)
     assert (True, False, "/other") == (first.closed, second.closed, second.path)
     take(connections, "a", policy=PolicySpec())
     assert (True, None) == (second.closed, connections.probes)
