@@ -88,10 +88,11 @@ class Running:
         return answer
 
     def in_flight(self) -> int:
-        """At backends that have left, too: each request counts at its backend and in its tier."""
+        """Requests, also those at backends that have left: each counts at its backend and in its tier."""
         ledger = self.balancer._ledger
         assert ledger is not None
-        return sum(ledger.table.total(row, IN_FLIGHT) for row in range(FIRST, ledger.used))
+        counted = sum(ledger.table.total(row, IN_FLIGHT) for row in range(FIRST, ledger.used))
+        return (counted + 1) // 2
 
     def names(self) -> list[str]:
         return [pool.name for pool in self.balancer.spec.pools]
