@@ -22,11 +22,13 @@ import struct
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 from socket import AF_INET, SO_LINGER, SOCK_STREAM, SOL_SOCKET, socket
 from typing import Any, Final, Self
 
+from steelyard.control.ledger import Ledger
 from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
 from steelyard.core.router import Router
@@ -40,6 +42,7 @@ from steelyard.core.spec import (
     PoolTimeouts,
     RetrySpec,
     RouteSpec,
+    Spec,
     StickySpec,
 )
 from steelyard.core.table import IN_FLIGHT, Table
@@ -103,6 +106,7 @@ class FakeTask:
         self.finished = False
         self.cancelled = False
         self.waits_for: Waiting | None = None
+        self.callbacks: list[Callable[[FakeTask], object]] = []
         loop.call_soon(self.step)
 
     def step(self) -> None:
@@ -116,13 +120,21 @@ class FakeTask:
             else:
                 self.waits_for = self.coroutine.send(None)
         except StopIteration:
-            self.finished = True
+            self.finish()
         except BaseException as exc:
-            self.finished = True
+            self.finish()
             if not self.cancelled:
                 raise AssertionError("a task failed, which asyncio would only log") from exc
         else:
             self.waits_for.task = self
+
+    def finish(self) -> None:
+        self.finished = True
+        for callback in self.callbacks:
+            self.loop.call_soon(callback, self)
+
+    def add_done_callback(self, callback: "Callable[[FakeTask], object]") -> None:
+        self.callbacks.append(callback)
 
     def done(self) -> bool:
         return self.finished
@@ -226,6 +238,15 @@ class FakeLoop:
         protocol = factory()
         transport = FakeTransport(self, protocol, ("", 0))
         protocol.sock = transport.sock
+        self.made.append(transport)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def connect_accepted_socket(self, factory: Callable[[], Any], sock: socket) -> tuple["FakeTransport", Any]:
+        address = sock.getpeername()
+        sock.close()  # the test plays its client from here on
+        protocol = factory()
+        transport = FakeTransport(self, protocol, address)
         self.made.append(transport)
         protocol.connection_made(transport)
         return transport, protocol
@@ -499,8 +520,11 @@ class World:
             sticky=sticky,
         )
         self.listener = ListenerSpec("front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts())
-        rows = Pool.rows_needed(spec)
-        self.pool = Pool(spec, Table(bytearray(Table.size_bytes(rows, 1)), rows), 0)
+        rows = 3 * Pool.rows_needed(spec) + 10  # room for other configurations
+        self.ledger = Ledger(Table(bytearray(Table.size_bytes(rows, 1)), rows))
+        plan = self.ledger.plan(Spec((), (spec,)))
+        self.pool = Pool(spec, self.ledger.table, plan["web"], fresh=False)
+        self.ledger.settle(Spec((), (spec,)), plan)
         self.changes: list[tuple[str, bool]] = []
         self.connections = PoolConnections(loop, self.wheel, self.pool, self._on_change)
         router = Router(routes)
@@ -525,6 +549,18 @@ class World:
 
     def _on_change(self, pool: Pool, backend: Backend, up: bool, detail: str) -> None:
         self.changes.append((backend.host, up))
+
+    def reload(self, hosts: Sequence[str], **settings: Any) -> None:
+        """The pool gets another configuration: these backends, and what else of a PoolSpec is another one."""
+        backends = tuple(BackendSpec(host, 80) for host in hosts)
+        spec = replace(self.pool.spec, backends=backends, **settings)
+        plan = self.ledger.plan(Spec((), (spec,)))
+        draft = self.pool.draft(spec, plan["web"])
+        while draft.advance(10):
+            pass
+        self.pool.adopt(draft)
+        self.connections.adopt()
+        self.ledger.settle(Spec((), (spec,)), plan)
 
     def client(self, address: str = CLIENT, on_unix: bool = False) -> Peer:
         """A client connects. on_unix: to a unix socket, where the address is its own path, or empty."""
@@ -593,7 +629,8 @@ class World:
         self.connections.close()
         self.loop.settle()
         assert {} == self.in_flight, "requests are in flight though all is over"
-        assert [0 for _ in self.pool.tiers] == [self.pool.table.total(tier.row, IN_FLIGHT) for tier in self.pool.tiers]
+        table = self.pool.table
+        assert [] == [row for row in range(table.rows) if table.total(row, IN_FLIGHT)], "nor is anything where it was"
         assert [] == self.loop.failures, "a callback failed"
         assert [] == self.dialled, "a dial goes on for nobody"
         assert set() == self.context.downstreams

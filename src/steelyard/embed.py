@@ -11,7 +11,7 @@ and what the control process and the supervisor do for it there is done in the s
 import logging
 import os
 import socket
-from asyncio import Lock, Task, get_running_loop
+from asyncio import CancelledError, Lock, Task, get_running_loop, shield, wait
 from collections.abc import Mapping
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
@@ -32,6 +32,7 @@ from steelyard.worker import Worker
 _log = logging.getLogger("steelyard")
 
 Config = Spec | Mapping[str, Any] | str | os.PathLike[str]
+Sockets = dict[str, list[socket.socket]]
 
 
 class LoadBalancer:
@@ -44,8 +45,8 @@ class LoadBalancer:
     """
 
     def __init__(self, config: Config, *, on_record: OnRecord | None = None) -> None:
+        self._file = _file_of(config)  # looked at before it is read: what changes from here on is noticed
         self.spec = _checked(config)
-        self._path = Path(config) if isinstance(config, (str, os.PathLike)) else None
         self._watching: Task[None] | None = None
         self._on_record = on_record
         self._worker: Worker | None = None
@@ -69,28 +70,37 @@ class LoadBalancer:
             await worker.stop(0.0)
             raise
         self._worker, self._ledger, self._checks = worker, ledger, checks
-        if self.spec.watch and self._path is not None:
-            self._watching = worker.loop.create_task(FileWatch(self._path).follow(self._read_again))
+        self._follow_file()
 
     async def reload(self, config: Config) -> None:
         """Serve by another configuration from the next request on, and close no connection.
 
         What stays in it keeps its connections and all that is known of it; what is gone finishes what it has. Raises
-        ConfigError or ListenError, and then nothing has changed.
+        ConfigError or ListenError, and then nothing has changed. A file that is named here is the one to watch from
+        now on, if it says so.
         """
+        file = _file_of(config)
         spec = _checked(config)
         async with self._reloading:
             worker = self._running()
             assert self._ledger is not None and self._checks is not None
-            await _put_into_force(spec, worker, self._ledger, self._checks)
-            self.spec = spec
+            try:
+                await _put_into_force(spec, worker, self._ledger, self._checks)
+            finally:
+                self.spec = self._ledger.spec
+            if file is not None and (self._file is None or file.path != self._file.path):
+                self._watch_no_more()
+                self._file = file
+            self._follow_file()
 
     async def stop(self, drain_s: float | None = None) -> None:
-        """Stop: what is in flight gets drain_s seconds (None: as configured; 0: none) to finish."""
-        worker, self._worker = self._worker, None
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        """Stop: what is in flight gets drain_s seconds (None: as configured; 0: none) to finish.
+
+        A reload that goes on is finished before.
+        """
+        async with self._reloading:
+            worker, self._worker = self._worker, None
+            self._watch_no_more()
         if worker is not None:
             try:
                 await worker.stop(self.spec.drain_timeout_s if drain_s is None else drain_s)
@@ -113,13 +123,27 @@ class LoadBalancer:
         """A pool with its live numbers. KeyError for a wrong name."""
         return self._running().pools[name]
 
+    def _follow_file(self) -> None:
+        """Look at the file as long as the configuration in force wants it: `watch: true`."""
+        if not self.spec.watch or self._file is None:
+            self._watch_no_more()
+        elif self._watching is None:
+            self._watching = self._running().loop.create_task(self._file.follow(self._read_again))
+
+    def _watch_no_more(self) -> None:
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+
     async def _read_again(self) -> None:
-        """The file has changed: `watch: true`."""
-        assert self._path is not None
+        """The file has changed."""
+        assert self._file is not None
         try:
-            await self.reload(self._path)
+            await self.reload(self._file.path)
         except SteelyardError as exc:
             _log.error("reload: %s; nothing has changed", exc)
+        except Exception:  # a bug: the next change may be spared it
+            _log.exception("reload: failed")
 
     def _running(self) -> Worker:
         if self._worker is None:
@@ -135,28 +159,55 @@ def _checked(config: Config) -> Spec:
     return _config.load(Path(config))
 
 
+def _file_of(config: Config) -> FileWatch | None:
+    return FileWatch(Path(config)) if isinstance(config, (str, os.PathLike)) else None
+
+
 async def _put_into_force(spec: Spec, worker: Worker, ledger: Ledger, checks: Checks) -> None:
-    """All that can fail first, then the switch."""
+    """All that can fail first, then the switch, which is never left half done."""
     plan = ledger.plan(spec)
-    sockets: dict[str, list[socket.socket]] = {}
     try:
         change = await worker.prepare(spec, plan)
         try:
-            for listener in spec.listeners:
-                if key_of(listener) not in worker.listeners:
-                    sockets[key_of(listener)] = bind(listener)
+            sockets, files = _bind_new(spec, worker)
         except BaseException:
             worker.abandon(change)
             raise
     except BaseException:
+        ledger.drop(plan)
+        raise
+
+    async def switch() -> None:
+        await worker.switch(change, sockets)
+        for key, file in files.items():
+            worker.listeners[key].file = file
+        ledger.settle(spec, plan)
+        checks.adopt(worker.pools)
+
+    switching = worker.loop.create_task(switch())
+    try:
+        await shield(switching)
+    except CancelledError:
+        await wait([switching])
+        raise
+
+
+def _bind_new(spec: Spec, worker: Worker) -> tuple[Sockets, dict[str, SocketFile]]:
+    """Sockets for the listeners that are new, by key, and the files of some. Raises ListenError, and leaves none."""
+    sockets: Sockets = {}
+    files: dict[str, SocketFile] = {}
+    try:
+        for listener in spec.listeners:
+            key = key_of(listener)
+            if key not in worker.listeners:
+                sockets[key] = bind(listener)
+                if listener.path is not None:
+                    files[key] = SocketFile(listener.path)
+    except BaseException:
+        for file in files.values():
+            file.remove()
         for bound in sockets.values():
             for sock in bound:
                 sock.close()
-        ledger.drop(plan)
         raise
-    await worker.switch(change, sockets)
-    for listener in spec.listeners:
-        if listener.path is not None and key_of(listener) in sockets:
-            worker.listeners[key_of(listener)].file = SocketFile(listener.path)
-    ledger.settle(spec, plan)
-    checks.adopt(worker.pools)
+    return sockets, files

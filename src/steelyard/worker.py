@@ -9,7 +9,7 @@ Everything that is shared is made here and handed down; nothing below looks anyt
 
 import logging
 import random
-from asyncio import AbstractEventLoop, get_running_loop, sleep
+from asyncio import AbstractEventLoop, get_running_loop, sleep, wait
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
@@ -61,13 +61,17 @@ class Paces:
 
     def __init__(self) -> None:
         self.longest_s = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a step: what went on before was somebody else's work."""
         self.began = thread_time()
 
     async def rest(self) -> None:
         """End a step."""
         self.longest_s = max(self.longest_s, thread_time() - self.began)
         await sleep(0)
-        self.began = thread_time()
+        self.begin()
 
 
 class Worker:
@@ -137,6 +141,7 @@ class Worker:
         listener binds one itself, and may raise ListenError.
         """
         paces = Paces() if paces is None else paces
+        paces.begin()
         for name, draft in change.drafts.items():
             connections = change.pools[name]
             connections.pool.adopt(draft)
@@ -235,6 +240,9 @@ class Worker:
                 listener.drop()
             for connections in self.connections.values():
                 connections.close()
+            arriving = [task for listener in (*self.listeners.values(), *self.leaving) for task in listener.arriving]
+            if arriving:
+                await wait(arriving)
             await sleep(0)  # lets the transports tell their protocols
             self.wheel.stop()
             if self.access_log is not None:
@@ -242,7 +250,7 @@ class Worker:
 
     def clients(self) -> int:
         """How many client connections are open."""
-        return sum(len(listener.context.downstreams) for listener in (*self.listeners.values(), *self.leaving))
+        return sum(listener.clients() for listener in (*self.listeners.values(), *self.leaving))
 
     def listener(self, name: str) -> Listener:
         """The listener of this name. Raises KeyError."""

@@ -2,13 +2,19 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
-from steelyard.control.prober import Prober
+from steelyard.control import prober as prober_module
+from steelyard.control.prober import Checks, Prober
 from steelyard.core.backend import Backend
-from steelyard.core.spec import HealthCheckSpec
-from tests.fakes_core import a_pool
+from steelyard.core.pool import Pool
+from steelyard.core.rows import PoolRows
+from steelyard.core.spec import BackendSpec, HealthCheckSpec, PoolSpec
+from tests.fakes_core import a_pool, a_table
+
+SLOW = HealthCheckSpec(interval_s=1000.0)
 
 
 class Broken(Prober):
@@ -37,3 +43,132 @@ async def test_a_check_that_itself_fails_counts_as_failed_is_said_and_is_made_ag
         prober.stop()
     assert [line for line in caplog.messages if "[down]" in line and "the check itself failed: label too long" in line]
     assert pool.backends[0].healthy
+
+
+# Another configuration.
+
+
+class Silent(Prober):
+    """A prober whose checks wait until they are told how they end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+        self.asked: list[tuple[Backend, asyncio.Future[bool]]] = []
+        super().__init__(loop, pool)
+
+    async def probe(self, backend: Backend) -> tuple[str | None, bool]:
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.asked.append((backend, answer))
+        ok = await answer
+        return (None if ok else "no"), ok
+
+
+async def rounds(count: int = 5) -> None:
+    """Let what can go on go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def take(pool: Pool, *hosts: str, check: HealthCheckSpec | None = SLOW) -> None:
+    """Another configuration of a pool: these backends, whose rows are where their hosts are in the alphabet."""
+    backends = tuple(BackendSpec(host, 80) for host in hosts)
+    spec = replace(pool.spec, backends=backends, health_check=check)
+    draft = pool.draft(spec, PoolRows((0,), tuple(ord(host) - ord("a") + 1 for host in hosts)))
+    while draft.advance(1):
+        pass
+    pool.adopt(draft)
+
+
+def lettered(*hosts: str) -> Pool:
+    """A pool of such backends."""
+    pool = Pool(PoolSpec("web", (), health_check=SLOW), a_table(20), PoolRows((0,), ()))
+    take(pool, *hosts)
+    return pool
+
+
+def asked(prober: Silent) -> list[str]:
+    return [backend.host for backend, _ in prober.asked]
+
+
+async def test_new_backends_are_checked_at_once_those_that_left_no_more_and_the_others_go_on() -> None:
+    pool = lettered("a", "b")
+    prober = Silent(asyncio.get_running_loop(), pool)
+    await rounds()
+    stays = prober.tasks[pool.backends[1]]
+    take(pool, "b", "c")
+    prober.adopt()
+    await rounds()
+    assert ["a", "b", "c"] == asked(prober)
+    assert [True, False, False] == [answer.cancelled() for _, answer in prober.asked]
+    assert stays is prober.tasks[pool.backends[0]]
+    assert set(pool.backends) == set(prober.tasks)
+    prober.stop()
+
+
+async def test_a_check_that_ends_after_its_backend_has_left_says_nothing_of_it() -> None:
+    pool = lettered("a", "b")
+    prober = Silent(asyncio.get_running_loop(), pool)
+    await rounds()
+    gone, answer = prober.asked[0]
+    answer.set_result(False)
+    take(pool, "b")
+    prober.adopt()
+    await rounds()
+    assert (0, 0) == gone.health()
+    prober.stop()
+
+
+async def test_another_way_to_check_holds_from_the_next_check_on() -> None:
+    pool = lettered("a")
+    prober = Silent(asyncio.get_running_loop(), pool)
+    check = HealthCheckSpec(kind="http", interval_s=1.0)
+    take(pool, "a", check=check)
+    prober.adopt()
+    assert check is prober.check
+    prober.stop()
+
+
+async def test_a_check_that_ends_when_its_pool_is_to_be_checked_no_more_is_no_fault() -> None:
+    """The pool has its new configuration a moment before whoever checks hears of it."""
+    pool = lettered("a")
+    prober = Silent(asyncio.get_running_loop(), pool)
+    await rounds()
+    take(pool, "a", check=None)
+    prober.asked[0][1].set_result(False)
+    await rounds()
+    (task,) = prober.tasks.values()
+    assert (True, None) == (task.done(), task.exception())
+    assert pool.backends[0].healthy
+    prober.stop()
+
+
+async def test_pools_are_checked_as_long_as_their_configuration_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prober_module, "Prober", Silent)
+    checks = Checks(asyncio.get_running_loop())
+    one, other = lettered("a"), lettered("b")
+    checks.adopt({"one": one, "other": other})
+    first = checks.probers["one"]
+    take(one, "a", "c")
+    take(other, "b", check=None)
+    checks.adopt({"one": one, "other": other})
+    await rounds()
+    assert {"one": first} == checks.probers
+    assert ["a", "c"] == [backend.host for backend in first.tasks]
+    take(other, "b")
+    checks.adopt({"other": other})
+    assert ["other"] == list(checks.probers)
+    assert {} == first.tasks
+    checks.stop()
+    assert {} == checks.probers
+
+
+async def test_another_pool_of_the_same_name_is_checked_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prober_module, "Prober", Silent)
+    checks = Checks(asyncio.get_running_loop())
+    before, after = lettered("a"), lettered("a")
+    checks.adopt({"web": before})
+    old = checks.probers["web"]
+    checks.adopt({"web": after})
+    assert after is checks.probers["web"].pool
+    assert {} == old.tasks
+    checks.stop()
+    await rounds()

@@ -190,3 +190,95 @@ def test_every_change_is_announced_once_to_its_tier_and_what_is_none_is_not() ->
     backend.finish(True)
     backend.settle()
     assert before == generation(backend)
+
+
+# Several workers, and another configuration.
+
+
+def two_views() -> tuple[Backend, Backend]:
+    """The same backend as two workers see it."""
+    buffer = bytearray(Table.size_bytes(2, 2))
+    one, other = (Backend(BackendSpec("a", 80), Table(buffer, 2, 2, worker), 1, 0) for worker in range(2))
+    return one, other
+
+
+def test_health_is_the_status_and_the_code_of_what_led_there() -> None:
+    backend = a_backend()
+    assert (UP, 0) == backend.health()
+    assert backend.move((UP, 0), (SILENT, 1234), 1.0)
+    assert (SILENT, 1234) == backend.health()
+    assert (False, False) == (backend.is_healthy(), backend.is_settled())
+    assert backend.move((SILENT, 1234), (UP, 1), 2.0)
+    assert (True, True) == (backend.is_healthy(), backend.is_settled())
+
+
+def test_who_has_seen_an_older_health_moves_nothing_and_looks_again() -> None:
+    one, other = two_views()
+    before = one.health()
+    assert other.move(before, (DOWN, 3), 1.0)
+    assert not one.move(before, (SILENT, 11), 1.0)
+    assert (DOWN, 3) == one.health()
+    assert one.move(one.health(), (SILENT, 11), 1.0)
+    assert (SILENT, 11) == other.health()
+
+
+def test_a_machine_that_moves_within_a_status_is_no_news() -> None:
+    backend = a_backend()
+    before = generation(backend)
+    assert backend.move((UP, 0), (UP, 9), 1.0)
+    assert (before, 0.0) == (generation(backend), backend.up_since_s())
+    assert backend.move((UP, 9), (DOWN, 3), 1.0)
+    assert before + 1 == generation(backend)
+
+
+def test_a_status_that_is_said_leaves_the_machine_where_it_stands() -> None:
+    backend = a_backend()
+    backend.move((UP, 0), (UP, 10), 1.0)
+    backend.set_status(DOWN, 1.0)
+    assert (DOWN, 10) == backend.health()
+    backend.set_status(DOWN, 2.0)
+    backend.set_healthy(True, 3.0)
+    assert (UP, 10) == backend.health()
+
+
+@pytest.mark.interpreted
+def test_a_status_that_is_said_while_the_machine_moves_holds_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = two_views()
+    move = Backend.move
+    moves = [(UP, 10)]
+
+    def move_late(backend: Backend, before: tuple[int, int], after: tuple[int, int], now: float) -> bool:
+        if moves:
+            assert move(other, before, moves.pop(), now)
+        return move(backend, before, after, now)
+
+    monkeypatch.setattr(Backend, "move", move_late)
+    one.set_status(SILENT, 1.0)
+    assert (SILENT, 10) == other.health()
+
+
+def test_another_configuration_of_the_same_server_changes_what_that_says_and_nothing_else() -> None:
+    backend = a_backend(max_connections=1)
+    backend.begin()
+    assert backend.full
+    backend.adopt(BackendSpec("::1", 80, 9, 2), 3)
+    assert (2, 3, False) == (backend.max_connections, backend.tier, backend.full)
+    assert (BackendSpec("::1", 80, 9, 2), 1, 1) == (backend.spec, backend.weight, backend.in_flight)
+    backend.adopt(BackendSpec("::1", 80), 0)
+    assert (None, 0, False) == (backend.max_connections, backend.tier, backend.full)
+
+
+def test_one_that_is_not_fresh_leaves_the_weight_in_the_table_alone() -> None:
+    table = a_table(2)
+    before = Backend(BackendSpec("a", 80, 2), table, 1, 0)
+    before.set_share(150)
+    after = Backend(BackendSpec("a", 80, 9), table, 1, 0, fresh=False)
+    assert (2, 150) == (after.weight, after.share())
+
+
+def test_one_that_is_in_another_tier_now_is_counted_in_the_old_and_announced_in_the_new() -> None:
+    table = a_table(3)
+    was, now = (Backend(BackendSpec("a", 80), table, 2, home) for home in (0, 1))
+    was.follow(now)
+    was.set_draining(True)
+    assert (0, [0, 1]) == (was.home, [table.get(home, GENERATION) for home in (0, 1)])

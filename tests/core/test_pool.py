@@ -1,6 +1,9 @@
 """core/pool.py: acquire, release, refuse, believe and doubt."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from steelyard import errors
+from steelyard.control.ledger import Ledger, Plan
 from steelyard.core import policy as register
 from steelyard.core.backend import Backend
+from steelyard.core.draft import Draft
 from steelyard.core.guard import Outside
-from steelyard.core.health import HEALTHY, State
+from steelyard.core.health import HEALTHY, HealthMachine, State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
 from steelyard.core.pool import Pool, Refusal
 from steelyard.core.spec import (
@@ -21,6 +26,7 @@ from steelyard.core.spec import (
     PoolSpec,
     RetrySpec,
     SlowStartSpec,
+    Spec,
     StickySpec,
 )
 from steelyard.core.stable import stable_hash
@@ -535,63 +541,325 @@ def test_a_check_of_a_pool_that_has_none_is_a_bug() -> None:
         pool.probed(pool.backends[0], True, 0.0)
 
 
+def two_workers(**settings: Any) -> tuple[Pool, Pool]:
+    """The same pool as two workers see it."""
+    spec = PoolSpec("web", (A, B), health_check=HealthCheckSpec(**settings))
+    rows = Pool.rows_needed(spec)
+    buffer = bytearray(Table.size_bytes(rows, 2))
+    one, other = (Pool(spec, Table(buffer, rows, 2, worker), 0) for worker in range(2))
+    return one, other
+
+
+def test_what_two_workers_notice_of_a_backend_moves_one_machine() -> None:
+    one, other = two_workers(rise=2, fall=3)
+    one.probed(one.backends[0], True, 0.0)
+    assert [False, False, True, False] == [
+        pool.connect_failed(pool.backends[0], 1.0) for pool in (one, other, one, other)
+    ]
+    assert [State.DOWN, State.DOWN] == [pool.health_of(pool.backends[0]) for pool in (one, other)]
+    assert [False, True] == [pool.probed(pool.backends[0], True, 2.0) for pool in (one, other)]
+    assert [State.UP, State.UP] == [pool.health_of(pool.backends[0]) for pool in (one, other)]
+
+
+def test_of_two_workers_that_notice_at_once_one_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both failures count: none is written over by one that had seen the backend before it."""
+    one, other = two_workers(fall=3)
+    one.probed(one.backends[0], True, 0.0)
+    failed = HealthMachine.failed
+    others = [other.backends[0]]
+
+    def failed_meanwhile(machine: HealthMachine) -> bool:
+        found = failed(machine)
+        if others:
+            assert not other.connect_failed(others.pop(), 1.0)
+        return found
+
+    monkeypatch.setattr(HealthMachine, "failed", failed_meanwhile)
+    assert not one.connect_failed(one.backends[0], 1.0)
+    assert one.connect_failed(one.backends[0], 1.0)
+    assert State.DOWN is other.health_of(other.backends[0])
+
+
+# Another configuration.
+
+
+class Reloaded:
+    """A pool whose configuration changes; its rows are given out as for any balancer."""
+
+    def __init__(self, *backends: BackendSpec, policy: str = "round_robin", **settings: Any) -> None:
+        spec = PoolSpec("web", backends, PolicySpec(policy), **settings)
+        self.ledger = Ledger(a_table(100))
+        plan = self.ledger.plan(Spec((), (spec,)))
+        self.pool = Pool(spec, self.ledger.table, plan["web"], fresh=False)
+        self.ledger.settle(Spec((), (spec,)), plan)
+
+    def plan(self, spec: PoolSpec) -> tuple[Draft, Plan]:
+        """Begin another configuration."""
+        plan = self.ledger.plan(Spec((), (spec,)))
+        return self.pool.draft(spec, plan["web"]), plan
+
+    def switch(self, draft: Draft, plan: Plan) -> None:
+        """Put it into force."""
+        while draft.advance(1):
+            pass
+        self.pool.adopt(draft)
+        self.ledger.settle(Spec((), (draft.spec,)), plan)
+
+    def reload(self, *backends: BackendSpec, **settings: Any) -> None:
+        """The same pool with these backends, and what else is another one."""
+        self.switch(*self.plan(replace(self.pool.spec, backends=backends, **settings)))
+
+    def total(self, cell: int = IN_FLIGHT) -> int:
+        """Over all rows that were ever used."""
+        return sum(self.ledger.table.total(row, cell) for row in range(self.ledger.used))
+
+
+def test_a_backend_that_stays_keeps_what_is_known_of_it() -> None:
+    made = Reloaded(A, B, health_check=HealthCheckSpec(fall=2))
+    pool = made.pool
+    a, b = pool.backends
+    assert "ab" == hosts(pool, 2)
+    pool.probed(b, True, 0.0)
+    pool.connect_failed(b, 0.0)
+    made.reload(B, BackendSpec("c", 1), BackendSpec("a", 1, 1, 5))
+    assert ["b", "c", "a"] == [backend.host for backend in pool.backends]
+    assert (a, b) == (pool.backends[2], pool.backends[0])
+    assert (1, 1, 5, 5) == (a.in_flight, b.in_flight, a.max_connections, a.spec.max_connections)
+    assert (State.FALLING, State.NEW) == (pool.health_of(b), pool.health_of(a))
+    assert "abcabc" == hosts(pool, 6)
+
+
+@pytest.mark.parametrize("policy", ["round_robin", "least_connections", "peak_ewma", "prequal", "maglev"])
+def test_what_is_in_flight_at_a_backend_that_has_left_ends_as_ever(policy: str) -> None:
+    made = Reloaded(A, B, policy=policy)
+    pool = made.pool
+    request = Pick(Random(1).randrange)
+    flying = [taken(pool, request) for _ in range(4)]
+    gone = pool.backends[0]
+    left = flying.count(gone)
+    made.reload(B)
+    assert left == gone.in_flight
+    assert {"b"} == {taken(pool, request).host for _ in range(4)}
+    for backend in flying:
+        pool.release(request, backend, False, 1.0, 0.1)
+    assert (0, 4) == (gone.in_flight, pool.table.total(pool.tiers[0].row, IN_FLIGHT))
+
+
+def test_what_is_in_flight_in_a_tier_that_has_gone_ends_as_ever(spies: list[Spy]) -> None:
+    made = Reloaded(A, BACKUP, policy="spy")
+    pool = made.pool
+    flying = [taken(pool), taken(pool, Pick(no_chance, tried=[pool.backends[0]]))]
+    made.reload(BackendSpec("e", 1))
+    assert 4 == made.total()
+    for backend in flying:
+        pool.release(PICK, backend, True, 1.0)
+    assert 0 == made.total()
+    assert [["a"], []] == [[host for host, *_ in spy.told] for spy in spies]
+
+
+def test_a_backend_that_moves_to_another_tier_takes_its_numbers_along() -> None:
+    made = Reloaded(A, B, health_check=HealthCheckSpec(rise=1, fall=1))
+    pool = made.pool
+    was = taken(pool)
+    pool.probed(pool.backends[1], False, 0.0)
+    made.reload(A, B, LATER)
+    made.reload(BackendSpec("a", 1, backup=True), B, LATER)
+    moved = pool.backends[0]
+    assert moved is not was
+    assert ("a", 1, 2) == (moved.host, moved.in_flight, moved.tier)
+    assert [1, 0, 0] == [pool.table.total(tier.row, IN_FLIGHT) for tier in pool.tiers]
+    assert "c" == hosts(pool, 1)
+    pool.release(PICK, was, False, 1.0)
+    assert (0, 1) == (moved.in_flight, made.ledger.table.total(pool.tiers[1].row, IN_FLIGHT))
+
+
+def test_what_is_noticed_of_a_backend_in_its_old_tier_is_news_in_the_new_one() -> None:
+    """A request that was in flight when it moved cannot connect: whoever looks to the tier must see that it is down."""
+    made = Reloaded(A, B, health_check=HealthCheckSpec(fall=1))
+    pool = made.pool
+    was = taken(pool)
+    made.reload(BackendSpec("a", 1, backup=True), B)
+    assert pool.tiers[1].has_healthy(0.0)
+    assert pool.connect_failed(was, 0.0)
+    assert not pool.tiers[1].has_healthy(0.0)
+
+
+def test_a_draft_changes_nothing_until_it_is_adopted() -> None:
+    made = Reloaded(A, B)
+    draft, plan = made.plan(replace(made.pool.spec, backends=(LATER,), policy=PolicySpec("random")))
+    while draft.advance(5):
+        pass
+    assert "abab" == hosts(made.pool, 4)
+    made.ledger.drop(plan)
+    assert "abab" == hosts(made.pool, 4)
+
+
+def test_a_policy_that_stays_goes_on_and_another_one_begins(spies: list[Spy]) -> None:
+    made = Reloaded(A, B)
+    assert "a" == hosts(made.pool, 1)
+    made.reload(A, B, panic_threshold=0.0)
+    assert "b" == hosts(made.pool, 1)
+    for backend in made.pool.backends:
+        made.pool.release(PICK, backend, False, 0.0)
+    made.reload(A, B, policy=PolicySpec("spy", "path"))
+    assert "aa" == "".join(taken(made.pool, Ask({})).host for _ in range(2))
+    assert ("path", ["a", "a"]) == (made.pool.key, spies[0].flying)
+
+
+def test_a_pool_may_lose_all_its_backends_and_get_others() -> None:
+    made = Reloaded(A, BACKUP, policy="least_connections", sticky=StickySpec("lb", "s"))
+    found = taken(made.pool)
+    made.reload(sticky=None)
+    assert NONE_UP is refused(made.pool).kind
+    assert not made.pool.has_other(Pick(no_chance))
+    made.pool.release(PICK, found, False, 0.0)
+    made.reload(B)
+    assert "b" == hosts(made.pool, 1)
+    assert 2 == made.total()  # the one that is in flight, at its backend and in its tier
+
+
+def test_the_budget_for_retries_is_another_one_only_where_it_is_configured_so() -> None:
+    made = Reloaded(A)
+    budget = made.pool.retry
+    made.reload(A, B)
+    assert budget is made.pool.retry
+    made.reload(A, B, retry=RetrySpec(budget=None))
+    assert (None, False) == (made.pool.retry.share, budget is made.pool.retry)
+
+
+def test_checks_may_go_and_come_and_what_they_found_is_forgotten_with_them() -> None:
+    made = Reloaded(A, B, health_check=HealthCheckSpec(interval_s=5.0))
+    pool = made.pool
+    for backend in pool.backends:
+        pool.probed(backend, False, 0.0)
+    assert 5 == refused(pool).retry_after_s
+    made.reload(A, B, health_check=None)
+    assert not pool.checked
+    assert "ab" == hosts(pool, 2)
+    assert not pool.connect_failed(pool.backends[0], 0.0)
+    made.reload(A, B, health_check=HealthCheckSpec(fall=1))
+    assert [State.NEW, State.NEW] == [pool.health_of(backend) for backend in pool.backends]
+    assert pool.connect_failed(pool.backends[0], 0.0)
+
+
+def test_another_rise_and_fall_count_from_where_a_backend_stands() -> None:
+    made = Reloaded(A, health_check=HealthCheckSpec(fall=5))
+    pool = made.pool
+    pool.probed(pool.backends[0], True, 0.0)
+    assert [False] * 3 == [pool.connect_failed(pool.backends[0], 0.0) for _ in range(3)]
+    made.reload(A, health_check=HealthCheckSpec(fall=4))
+    assert pool.connect_failed(pool.backends[0], 0.0)
+
+
+def test_a_cookie_follows_its_backend_to_another_tier_and_is_stale_without_it() -> None:
+    made = Reloaded(A, B, sticky=StickySpec("lb", "s"))
+    pool = made.pool
+    to_a, to_b = cookied(pool, 0), cookied(pool, 1)
+    made.reload(A, BackendSpec("b", 1, backup=True))
+    assert (1, "b") == (pool.backends[1].tier, taken(pool, to_b).host)
+    made.reload(B)
+    assert "b" == taken(pool, to_a).host
+
+
+def test_a_tier_that_comes_to_stand_behind_another_is_what_that_one_spares_for() -> None:
+    made = Reloaded(A, B, health_check=HealthCheckSpec())
+    pool = made.pool
+    for backend in pool.backends:
+        pool.probed(backend, False, 0.0, answers=True)
+    assert "ab" == hosts(pool, 2)
+    made.reload(A, B, BACKUP)
+    assert "dd" == hosts(pool, 2)
+    made.reload(A, B)
+    assert pool.tiers[0].spare is None
+    assert "ab" == hosts(pool, 2)
+
+
 LIMIT = 3
-LIFE = (
-    BackendSpec("a", 1, 2, LIMIT),
-    BackendSpec("b", 1, 1, LIMIT),
-    BackendSpec("c", 1, 1, LIMIT, tier=1),
-    BackendSpec("d", 1, 1, LIMIT, backup=True),
-    BackendSpec("e", 1, 3, LIMIT, backup=True),
+NAMES = "abcdef"
+AT = st.integers(0, 1000)
+BACKENDS = st.lists(
+    st.builds(
+        BackendSpec,
+        st.sampled_from(NAMES),
+        st.just(1),
+        st.integers(0, 3),
+        st.just(LIMIT),
+        st.integers(0, 1),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda spec: spec.host,
 )
-AT = st.integers(0, len(LIFE) - 1)
+POLICIES = st.sampled_from(
+    ["round_robin", "least_connections", "random", "peak_ewma", "prequal", "maglev", "sticky_round_robin"]
+)
 
 
 class Life(RuleBasedStateMachine):
-    """A pool under any sequence of requests, checks and orders, against a model that keeps lists.
+    """A pool under any sequence of requests, checks, orders and configurations, against a model that keeps lists.
 
-    The model knows the rules: members, panic, tiers in their order, cookies. What it takes from the pool is only
-    the state of health and the weights, which `hear` and `weigh` hold against what was said.
+    The model knows the rules: members, panic, tiers in their order, cookies, who stays. What it takes from the pool is
+    only the state of health and the weights, which `hear` and `weigh` hold against what was said. It counts by row of
+    the table, as requests to backends that have left go on.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = sticking(
-            *LIFE, health_check=HealthCheckSpec(rise=2, fall=2), slow_start=SlowStartSpec(20.0), panic_threshold=0.6
+        self.made = Reloaded(
+            BackendSpec("a", 1, 2, LIMIT),
+            BackendSpec("b", 1, 1, LIMIT),
+            BackendSpec("c", 1, 1, LIMIT, tier=1),
+            BackendSpec("d", 1, 1, LIMIT, backup=True),
+            BackendSpec("e", 1, 3, LIMIT, backup=True),
+            sticky=StickySpec("lb", "a secret"),
+            health_check=HealthCheckSpec(rise=2, fall=2),
+            slow_start=SlowStartSpec(20.0),
+            panic_threshold=0.6,
         )
-        self.backends: list[Backend] = list(self.pool.backends)
+        self.pool = self.made.pool
         self.flying: list[Backend] = []
-        self.weights = [spec.weight for spec in LIFE]
-        self.draining = [False] * len(LIFE)
-        self.begun = 0
-        self.failed = 0
+        self.weights = {backend.row: backend.spec.weight for backend in self.pool.backends}
+        self.draining: set[int] = set()
+        self.begun: Counter[int] = Counter()
+        self.failed: Counter[int] = Counter()
+        self.coming: tuple[Draft, Plan] | None = None
+        self.chance = Random(7).randrange
         self.now = 100.0
+
+    def nth(self, at: int) -> Backend:
+        return self.pool.backends[at % len(self.pool.backends)]
 
     def status(self, backend: Backend) -> int:
         return backend.health()[0]
 
+    def flying_at(self, backend: Backend) -> int:
+        """Also those that began when it was in another tier."""
+        return sum(other.row == backend.row for other in self.flying)
+
     def members(self, tier: int) -> list[Backend]:
-        of_tier = [at for at, backend in enumerate(self.backends) if backend.tier == tier]
-        return [self.backends[at] for at in of_tier if self.weights[at] > 0 and not self.draining[at]]
+        of_tier = [backend for backend in self.pool.backends if backend.tier == tier]
+        return [one for one in of_tier if self.weights[one.row] > 0 and one.row not in self.draining]
 
     def takers(self, tier: int) -> list[Backend]:
         """Who of a tier would take a request if he were not full."""
         members = self.members(tier)
         healthy = [one for one in members if self.status(one) == UP]
-        behind = [one for later in range(tier + 1, 3) for one in self.members(later) if self.status(one) == UP]
+        behind = [one for later in range(tier + 1, 4) for one in self.members(later) if self.status(one) == UP]
         panic = len(healthy) < 0.6 * len(members) and (bool(healthy) or not behind)
         return [one for one in members if self.status(one) == UP or (panic and self.status(one) == DOWN)]
 
-    @rule(tried=st.lists(AT, unique=True, max_size=5), cookie=st.none() | AT)
-    def acquire(self, tried: list[int], cookie: int | None) -> None:
-        were_there = [self.backends[at] for at in tried]
-        request: Pick = Pick(no_chance) if cookie is None else cookied(self.pool, cookie)
-        request.tried, request.now = were_there, self.now
+    @rule(tried=st.lists(AT, max_size=5), cookie=st.none() | AT, gone=st.booleans())
+    def acquire(self, tried: list[int], cookie: int | None, gone: bool) -> None:
+        were_there = [self.nth(at) for at in tried] + self.flying[:1] * gone
+        request = Pick(no_chance) if cookie is None else cookied(self.pool, cookie % len(self.pool.backends))
+        request.below, request.tried, request.now = self.chance, were_there, self.now
         free = [
-            [one for one in self.takers(tier) if self.flying.count(one) < LIMIT and one not in were_there]
-            for tier in range(3)
+            [one for one in self.takers(tier) if self.flying_at(one) < LIMIT and one not in were_there]
+            for tier in range(4)
         ]
         lawful = next((ones for ones in free if ones), [])
-        kept = None if cookie is None else self.backends[cookie]
+        kept = None if cookie is None else self.nth(cookie)
         if kept is not None and kept in free[kept.tier]:
             lawful = [kept]
         assert self.pool.has_other(request) == bool(lawful)
@@ -599,73 +867,127 @@ class Life(RuleBasedStateMachine):
         if isinstance(found, Backend):
             assert found in lawful
             self.flying.append(found)
-            self.begun += 1
+            self.begun[found.row] += 1
         else:
             assert not lawful
-            full = any(one not in were_there for tier in range(3) for one in self.takers(tier))
+            full = any(one not in were_there for tier in range(4) for one in self.takers(tier))
             assert (FULL if full else NONE_UP) is found.kind
 
     @precondition(lambda self: self.flying)
-    @rule(data=st.data(), failed=st.booleans())
-    def release(self, data: st.DataObject, failed: bool) -> None:
-        backend = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
-        self.failed += failed
-        self.pool.release(PICK, backend, failed, self.now)
+    @rule(at=AT, failed=st.booleans())
+    def release(self, at: int, failed: bool) -> None:
+        backend = self.flying.pop(at % len(self.flying))
+        self.failed[backend.row] += failed
+        self.pool.release(Pick(self.chance), backend, failed, self.now, 0.1)
 
-    @rule(
-        at=AT,
-        event=st.sampled_from(["passed", "passed", "wrong", "failed", "connect_failed", "answered", "mark_down"]),
-    )
-    def hear(self, at: int, event: str) -> None:
-        backend = self.backends[at]
+    @rule(at=AT, event=st.sampled_from(["passed", "passed", "wrong", "failed"]))
+    @precondition(lambda self: self.pool.checked)
+    def check(self, at: int, event: str) -> None:
+        self.hear(self.nth(at), event)
+
+    @rule(at=AT, gone=st.booleans(), event=st.sampled_from(["connect_failed", "answered", "mark_down"]))
+    def traffic(self, at: int, gone: bool, event: str) -> None:
+        self.hear(self.flying[0] if gone and self.flying else self.nth(at), event)
+
+    def hear(self, backend: Backend, event: str) -> None:
         before, was_healthy = self.status(backend), backend.healthy
         if event in ("passed", "wrong", "failed"):
             changed = self.pool.probed(backend, event == "passed", self.now, event == "wrong")
         else:
             changed = getattr(self.pool, event)(backend, self.now)
         assert changed == (was_healthy != backend.healthy)
-        if event in ("answered", "passed"):
+        if event in ("answered", "passed") or not self.pool.checked:
             assert backend.healthy >= was_healthy
         else:
             assert backend.healthy <= was_healthy
-        if not backend.healthy:
+        if not backend.healthy and self.pool.checked:
             expected = {"passed": DOWN, "wrong": DOWN, "answered": before}.get(event, SILENT)
             assert expected == self.status(backend)
 
     @rule(at=AT, draining=st.booleans())
     def drain(self, at: int, draining: bool) -> None:
-        self.backends[at].set_draining(draining)
-        self.draining[at] = draining
+        backend = self.nth(at)
+        backend.set_draining(draining)
+        self.draining.discard(backend.row)
+        if draining:
+            self.draining.add(backend.row)
 
     @rule(at=AT, weight=st.integers(0, 4))
     def weigh(self, at: int, weight: int) -> None:
-        self.pool.set_weight(self.backends[at], weight)
-        self.weights[at] = weight
+        backend = self.nth(at)
+        self.pool.set_weight(backend, weight)
+        self.weights[backend.row] = weight
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 30.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @precondition(lambda self: self.coming is None)
+    @rule(backends=BACKENDS, policy=POLICIES, checked=st.booleans(), steps=st.integers(0, 9))
+    def prepare(self, backends: list[BackendSpec], policy: str, checked: bool, steps: int) -> None:
+        """Another configuration is begun beside the one that serves."""
+        before = {backend.row for backend in self.pool.backends}
+        check = HealthCheckSpec(rise=2, fall=2) if checked else None
+        spec = replace(self.pool.spec, backends=tuple(backends), policy=PolicySpec(policy), health_check=check)
+        self.coming = draft, plan = self.made.plan(spec)
+        for row in {*plan["web"].tiers, *plan["web"].backends} - before:
+            flies = [one for one in self.flying if row in (one.row, one.home)]
+            assert not flies or row in [tier.row for tier in self.pool.tiers], "a row in flight was given out"
+        for one, row in zip(backends, plan["web"].backends, strict=True):
+            if row not in before:
+                self.weights[row] = one.weight
+                self.begun[row] = self.failed[row] = 0
+                self.draining.discard(row)
+        for _ in range(steps):
+            draft.advance(2)
+
+    @precondition(lambda self: self.coming is not None)
+    @rule()
+    def give_up(self) -> None:
+        """It could not be prepared elsewhere."""
+        assert self.coming is not None
+        self.made.ledger.drop(self.coming[1])
+        self.coming = None
+
+    @precondition(lambda self: self.coming is not None)
+    @rule()
+    def reload(self) -> None:
+        """It comes into force, whatever is in flight."""
+        assert self.coming is not None
+        before = {backend.address: backend for backend in self.pool.backends}
+        was = {address: (backend.spec.weight, self.status(backend)) for address, backend in before.items()}
+        was_checked = self.pool.checked
+        self.made.switch(*self.coming)
+        self.coming = None
+        for backend in self.pool.backends:
+            if backend.address not in before:
+                assert (0, UP) == (backend.in_flight, self.status(backend))
+                continue
+            assert before[backend.address].row == backend.row
+            configured, status = was[backend.address]
+            if configured != backend.spec.weight:
+                self.weights[backend.row] = backend.spec.weight
+            forgotten = was_checked and not self.pool.checked
+            assert (UP if forgotten else status) == self.status(backend)
+
     @invariant()
     def what_is_counted_is_what_flies(self) -> None:
-        for at, backend in enumerate(self.backends):
-            assert self.flying.count(backend) == backend.in_flight <= LIMIT
+        table = self.pool.table
+        for backend in self.pool.backends:
+            assert self.flying_at(backend) == backend.in_flight <= LIMIT
+            assert (self.begun[backend.row], self.failed[backend.row]) == (backend.requests, backend.failures)
             believed = self.pool.health_of(backend) in HEALTHY
             assert believed == backend.healthy == (self.status(backend) == UP)
-            assert self.weights[at] == backend.weight
-            assert (0 < backend.share()) == (0 < self.weights[at])
-            assert backend.share() <= 1000 * self.weights[at]
-        for rank, tier in enumerate(self.pool.tiers):
-            of_tier = [backend for backend in self.flying if backend.tier == rank]
-            assert len(of_tier) == self.pool.table.total(tier.row, IN_FLIGHT)
+            assert self.weights[backend.row] == backend.weight
+            assert (0 < backend.share()) == (0 < self.weights[backend.row])
+            assert backend.share() <= 1000 * self.weights[backend.row]
+        counted = Counter(one.row for one in self.flying) + Counter(one.home for one in self.flying)
+        assert counted == Counter({row: n for row in range(table.rows) if (n := table.total(row, IN_FLIGHT))})
 
     def teardown(self) -> None:
         for backend in self.flying:
-            self.pool.release(PICK, backend, False, self.now)
-        assert 0 == sum(backend.in_flight for backend in self.backends)
-        assert self.begun == sum(backend.requests for backend in self.backends)
-        assert self.failed == sum(backend.failures for backend in self.backends)
-        assert [0, 0, 0] == [self.pool.table.total(tier.row, IN_FLIGHT) for tier in self.pool.tiers]
+            self.pool.release(Pick(self.chance), backend, False, self.now)
+        assert 0 == self.made.total()
 
 
 TestLife = Life.TestCase

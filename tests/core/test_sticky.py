@@ -87,6 +87,48 @@ def test_a_client_that_has_the_right_one_gets_no_other() -> None:
     assert line(sticky, b) == sticky.set_cookie(ask, b)
 
 
+def test_a_backend_that_has_left_while_it_answered_gives_no_cookie() -> None:
+    a, b = backends_of("a", "b")
+    stale = code(Stickiness(SPEC, "web", [a, b]), b)
+    sticky = Stickiness(SPEC, "web", [a])
+    assert sticky.set_cookie(Ask({}), b) is None
+    assert sticky.set_cookie(Ask({"cookie:lb": stale}), b) is None
+
+
+# Another configuration.
+
+
+class Uncounted:
+    """In the place of `hmac`, where no code is to be made."""
+
+    @staticmethod
+    def digest(*_: object) -> bytes:
+        raise AssertionError("a code is made again")
+
+
+def test_codes_of_backends_that_stay_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, c = backends_of("a", "b", "c")
+    before = Stickiness(SPEC, "web", [a, b])
+    expected = line(before, b)
+    added = Stickiness(SPEC, "web", [b, c], before)
+    assert line(Stickiness(SPEC, "web", [c]), c) == line(added, c)
+    monkeypatch.setattr("steelyard.core.sticky.hmac", Uncounted)
+    after = Stickiness(SPEC, "web", [b], before)
+    assert expected == line(after, b)
+    assert b is after.find(Ask({"cookie:lb": code(after, b)}))
+    assert after.find(Ask({"cookie:lb": code(before, a)})) is None
+
+
+def test_another_name_of_the_cookie_keeps_its_codes_and_another_secret_does_not() -> None:
+    (a,) = backends_of("a")
+    before = Stickiness(SPEC, "web", [a])
+    renamed = Stickiness(StickySpec("other", SPEC.secret), "web", [a], before)
+    assert line(before, a).replace("lb=", "other=") == line(renamed, a)
+    sealed = Stickiness(StickySpec("lb", "another secret"), "web", [a], before)
+    assert line(Stickiness(StickySpec("lb", "another secret"), "web", [a]), a) == line(sealed, a)
+    assert code(before, a) != code(sealed, a)
+
+
 def test_only_the_cookie_of_its_name_is_asked_for() -> None:
     ask = Ask({})
     Stickiness(StickySpec("other", "s"), "web", backends_of("a")).find(ask)

@@ -89,6 +89,51 @@ def test_clearing_a_dead_workers_column_leaves_the_others_and_the_shared_cells()
     assert [0, 0] == [second.mine(row, IN_FLIGHT) for row in range(2)]
 
 
+def test_clearing_a_column_can_be_kept_to_the_rows_that_were_ever_used() -> None:
+    table = Table(bytearray(Table.size_bytes(3, 1)), 3)
+    for row in range(3):
+        table.add_mine(row, IN_FLIGHT, 4)
+    table.clear_column(0, 2)
+    assert [0, 0, 4] == [table.total(row, IN_FLIGHT) for row in range(3)]
+
+
+def test_a_row_that_is_cleared_is_as_new_and_the_others_are_not() -> None:
+    buffer = bytearray(b"\1" * Table.size_bytes(3, 2))
+    table = Table(buffer, 3, 2)
+    table.clear_row(1)
+    third = len(buffer) // 3
+    assert b"\1" * third + bytes(third) + b"\1" * third == bytes(buffer)
+
+
+def test_a_swap_stores_only_over_what_was_expected() -> None:
+    table = Table(bytearray(Table.size_bytes(2, 1)), 2)
+    assert table.swap(1, STATUS, 0, 5)
+    assert not table.swap(1, STATUS, 0, 6)
+    assert (5, 0) == (table.get(1, STATUS), table.get(0, STATUS))
+    assert table.swap(1, STATUS, 5, -6)
+    assert -6 == table.get(1, STATUS)
+
+
+def test_a_workers_own_cell_can_be_set_and_be_read_by_all() -> None:
+    buffer = bytearray(Table.size_bytes(2, 3))
+    workers = [Table(buffer, 2, 3, worker) for worker in range(3)]
+    workers[1].set_mine(0, REQUESTS, 7)
+    assert [0, 7, 0] == [workers[2].of_worker(0, worker, REQUESTS) for worker in range(3)]
+    assert (7, 7) == (workers[1].mine(0, REQUESTS), workers[0].total(0, REQUESTS))
+    workers[1].set_mine(0, REQUESTS, 2)
+    assert (2, 0) == (workers[0].total(0, REQUESTS), workers[0].total(1, REQUESTS))
+
+
+@pytest.mark.parametrize("more", [0, 7, 8, 20])
+def test_behind_the_rows_lie_whole_cells_for_whoever_is_given_them(more: int) -> None:
+    buffer = bytearray(Table.size_bytes(2, 1) + more)
+    table = Table(buffer, 2)
+    assert more // 8 == len(table.rest)
+    for at in range(more // 8):
+        table.rest[at] = -1
+    assert bytes(Table.size_bytes(2, 1)) == bytes(buffer[: Table.size_bytes(2, 1)])
+
+
 CELLS = (STATUS, WEIGHT, CURSOR)
 COUNTERS = (IN_FLIGHT, REQUESTS, FAILURES)
 

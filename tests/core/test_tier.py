@@ -375,3 +375,46 @@ def test_a_tier_at_rest_has_nothing_to_look_forward_to() -> None:
     view.table.set(view.backends[0].row, STATUS, DOWN)
     view.pick(1e18)
     assert 2 == view.tier.healthy
+
+
+# Another configuration.
+
+
+def test_another_configuration_changes_who_is_there_and_tells_the_policy_once() -> None:
+    view = View([1, 2])
+    view.pick()
+    spec = PoolSpec("web", (), panic_threshold=0.9)
+    view.tier.adopt(spec, view.backends[1:])
+    assert "1" == view.pick()
+    assert ([[1000, 2000], [2000]], 1) == (view.diary.rebuilds, view.tier.healthy)
+    view.tier.adopt(spec, [])
+    assert view.pick() is None
+    assert ([], False) == (view.diary.rebuilds[-1], view.tier.panicking)
+
+
+def test_another_panic_threshold_holds_from_the_next_request_on() -> None:
+    view = View([1, 1, 1], threshold=0.0)
+    for backend in view.backends[1:]:
+        backend.set_status(DOWN, 0.0)
+    view.pick()
+    assert not view.tier.panicking
+    view.tier.adopt(PoolSpec("web", (), panic_threshold=0.5), view.backends)
+    view.pick()
+    assert view.tier.panicking
+
+
+def test_a_slow_start_goes_on_through_another_configuration() -> None:
+    """Also when nothing is announced any more."""
+    view = came_back([10, 1])
+    assert 5000 == view.shares(110.001)[0]
+    view.tier.adopt(PoolSpec("web", (), slow_start=SlowStartSpec(WINDOW_S)), view.backends)
+    assert 5000 == view.backends[0].share()
+    assert 6000 == view.shares(112.001)[0]
+    assert 10_000 == view.shares(120.001)[0]
+
+
+def test_a_slow_start_that_is_configured_no_more_is_over() -> None:
+    view = came_back([10, 1])
+    assert 5000 == view.shares(110.001)[0]
+    view.tier.adopt(PoolSpec("web", ()), view.backends)
+    assert (10_000, 0.0) == (view.shares(110.002)[0], view.backends[0].up_since_s())

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from steelyard.core.spec import PoolTimeouts
-from tests.fakes import Peer, World, forwarded, ok, request
+from steelyard import errors
+from steelyard.core.spec import PolicySpec, PoolTimeouts, RetrySpec, StickySpec
+from tests.fakes import Peer, World, answer, forwarded, ok, refused, request
 
 Make = Callable[..., World]
 
@@ -114,3 +115,199 @@ def test_one_that_the_backend_closes_while_idle_is_no_failure(world: World, rude
     backend.reset() if rudely else backend.eof()
     assert [] == world.idle
     assert [0] == [backend.failures for backend in world.pool.backends]
+
+
+# Another configuration.
+
+
+def test_kept_connections_of_a_backend_that_stays_survive(make: Make) -> None:
+    world = make()
+    (client,), (backend,) = keep(world, 1)
+    world.reload("ba", max_idle=7)
+    assert ["a"] == world.idle
+    while not backend.transport.sent:
+        client >> GET
+        if world.dialled:
+            other = world.accept("b")
+            other << GOT
+            other >> ok()
+            client << ok()
+    backend << GOT
+    backend >> ok()
+    client << ok()
+
+
+def test_kept_connections_to_a_backend_that_has_left_are_closed(make: Make) -> None:
+    world = make()
+    (client,), (backend,) = keep(world, 1)
+    world.reload("b")
+    assert ("aborted", []) == (backend.end, world.idle)
+    client >> GET
+    other = world.accept("b")
+    other << GOT
+    other >> ok()
+    client << ok()
+
+
+def test_an_answer_of_a_backend_that_has_left_still_comes_and_its_connection_is_not_kept(make: Make) -> None:
+    world = make()
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    world.reload("b")
+    backend >> ok()
+    client << ok()
+    assert ("aborted", "open", []) == (backend.end, client.end, world.idle)
+    assert [(200, "-")] == world.outcomes
+
+
+def test_a_backend_that_has_left_and_comes_back_keeps_its_connections_anew(make: Make) -> None:
+    world = make()
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    world.reload("b")
+    world.reload("a")
+    backend >> ok()
+    client << ok()
+    assert ("aborted", []) == (backend.end, world.idle)
+    client >> GET
+    again = world.accept("a")
+    again << GOT
+    again >> ok()
+    client << ok()
+    assert ["a"] == world.idle
+
+
+def test_a_dial_to_a_backend_that_leaves_goes_on_for_who_waits_for_it(make: Make) -> None:
+    world = make()
+    client = world.client()
+    client >> GET
+    world.reload("b")
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+    assert "aborted" == backend.end
+
+
+def test_a_request_that_fails_at_a_backend_that_has_left_is_tried_at_one_that_is_there(make: Make) -> None:
+    world = make()
+    client = world.client()
+    client >> GET
+    world.reload("b")
+    world.refuse("a")
+    backend = world.accept("b")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+
+
+def test_a_kept_connection_that_was_stale_is_replaced_also_where_its_backend_has_left(make: Make) -> None:
+    world = make()
+    (client,), (backend,) = keep(world, 1)
+    client >> GET
+    backend << GOT
+    world.reload("b")
+    backend.eof()
+    again = world.accept("a")
+    again << GOT
+    again >> ok()
+    client << ok()
+    assert "aborted" == again.end
+
+
+@pytest.mark.parametrize("hosts", ["b", ""])
+def test_one_more_try_at_a_backend_that_has_left_goes_there(make: Make, hosts: str) -> None:
+    world = make(retry=RetrySpec(same_backend=1))
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    world.reload(hosts)
+    world.turn(1.0)
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+
+
+def test_a_request_whose_pool_has_lost_every_backend_is_refused(make: Make) -> None:
+    world = make()
+    client = world.client()
+    client >> GET
+    world.reload("")
+    world.refuse("a")
+    client << refused(errors.CONNECT_FAILED)
+    client >> GET
+    client << refused(errors.NONE_UP)
+
+
+def test_a_request_that_waits_for_its_body_goes_by_the_configuration_of_then(make: Make) -> None:
+    world = make(policy="hash", key="body:id")
+    client = world.client()
+    client >> request("POST / HTTP/1.1", "Content-Type: application/json", "Content-Length: 8", body=b'{"id"')
+    assert [] == world.dialled
+    world.reload("b", policy=PolicySpec())
+    client >> b":1}"
+    backend = world.accept("b")
+    backend << forwarded("POST / HTTP/1.1", "Content-Length: 8", kept=("Content-Type: application/json",)) + b'{"id":1}'
+    backend.reset()
+    client.take()
+
+
+def test_an_answer_of_a_backend_that_has_left_brings_no_cookie_and_breaks_nothing(make: Make) -> None:
+    world = make(sticky=StickySpec("lb", "a secret"))
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    world.reload("b")
+    backend >> ok()
+    client << ok()
+
+
+def test_what_a_retry_may_is_as_the_latest_configuration_says(make: Make) -> None:
+    world = make("ab")
+    client = world.client()
+    client >> GET
+    world.reload("ab", retry=RetrySpec(tries=1))
+    world.refuse("a")
+    client << refused(errors.CONNECT_FAILED)
+    world.reload("ab", retry=RetrySpec(on_status=(503,)), timeouts=PoolTimeouts(response_s=7.0, total_s=9.0))
+    connections = world.connections
+    assert (3, (503,), 7.0, 9.0) == (
+        connections.tries,
+        connections.on_status,
+        connections.response_s,
+        connections.total_s,
+    )
+
+
+def test_how_many_are_kept_and_how_long_is_as_the_latest_configuration_says(make: Make) -> None:
+    world = make()
+    clients, backends = keep(world, 2)
+    world.reload("a", max_idle=1, timeouts=PoolTimeouts(idle_s=5.0))
+    clients[0] >> GET
+    backends[1] << GOT
+    backends[1] >> ok()
+    clients[0] << ok()
+    assert ["open", "aborted"] == [backend.end for backend in backends]
+
+
+def test_a_tunnel_to_a_backend_that_has_left_goes_on(make: Make) -> None:
+    fields = ("Connection: Upgrade", "Upgrade: raw")
+    world = make(sticky=StickySpec("lb", "a secret"))
+    client = world.client()
+    client >> request("GET / HTTP/1.1", *fields)
+    backend = world.accept("a")
+    backend.take()
+    world.reload("b")
+    backend >> answer("HTTP/1.1 101 Switching Protocols", *fields)
+    client << answer("HTTP/1.1 101 Switching Protocols", *fields)
+    client >> b"ping"
+    backend << b"ping"
+    world.reload("c")
+    backend >> b"pong"
+    client << b"pong"

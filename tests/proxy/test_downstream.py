@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from sys import getrefcount
 
 import pytest
@@ -10,6 +11,7 @@ from steelyard import errors
 from steelyard.core.spec import ListenerTimeouts, RespondSpec, RouteSpec
 from steelyard.errors import Kind
 from steelyard.proxy.context import ListenerContext
+from steelyard.proxy.downstream import Downstream
 from tests.fakes import READ_BYTES, Peer, World, answer, chunks, forwarded, head, ok, refused, request
 
 # As the module has them; compiled, they are C numbers that nobody can import.
@@ -687,3 +689,23 @@ def test_a_greedy_client_that_is_gone_before_its_next_turn_gets_none(make: Make)
     world.loop.settle()
     assert 32 == len(world.records)
     greedy.take()
+
+
+# Another configuration.
+
+
+def test_it_meets_its_peer_again_who_is_the_same_one_for_all_its_connections(world: World) -> None:
+    protocols = [one.transport.protocol for one in (world.client("192.0.2.9"), world.client("192.0.2.9"))]
+    unix = world.client("", on_unix=True).transport.protocol
+    before, nobody = protocols[0].peer, unix.peer
+    world.context.adopt(world.listener, world.context.router, (ip_network("192.0.2.0/24"),))
+    first, other = (protocol.peer for protocol in protocols)
+    assert first is other is not before
+    assert ("192.0.2.9", False, True) == (first.address, before.trusted, first.trusted)
+    assert (nobody.address, False) == (unix.peer.address, unix.peer.trusted)
+
+
+def test_one_that_is_not_connected_yet_meets_nobody(world: World) -> None:
+    protocol = Downstream(world.context)
+    protocol.meet_again()
+    assert protocol.peer is None

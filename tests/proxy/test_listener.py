@@ -2,15 +2,18 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from steelyard.core.spec import ListenerSpec
-from steelyard.proxy.bind import Address, bind
+from steelyard.core.router import Router
+from steelyard.core.spec import ListenerSpec, RespondSpec, RouteSpec
+from steelyard.proxy.bind import Address, address_of, bind
 from steelyard.proxy.listener import Listener
-from tests.fakes import World, answer, forwarded, request
+from tests.fakes import FakeTransport, Peer, World, answer, forwarded, request
 
 
 def a_spec(host: str = "127.0.0.1", port: int = 0) -> ListenerSpec:
@@ -116,6 +119,130 @@ def test_a_drop_closes_everything_at_once(world: World) -> None:
     assert all(client.transport.lost for client in clients)
     assert set() == world.context.downstreams
     assert [] == world.dialled
+
+
+# Several sockets: one for each process that there was before there were fewer.
+
+
+def test_it_accepts_on_every_socket_that_it_is_given(world: World) -> None:
+    first = bind(replace(world.listener, host="127.0.0.1", port=0), 2)
+    listener = a_listener(world, first)
+    run(world, listener)
+    assert first == [server.sock for server in world.loop.servers]
+    assert address_of(first[0]) == listener.address
+    assert {world.context} == {server.factory().context for server in world.loop.servers}
+    listener.stop_accepting()
+    assert [-1, -1] == [sock.fileno() for sock in first]
+
+
+# Another configuration, and the end.
+
+
+def test_another_configuration_of_the_same_address_is_served_without_a_new_socket(world: World) -> None:
+    listener = a_listener(world)
+    run(world, listener)
+    client = world.client()
+    spec = replace(listener.spec, name="other", routes=(RouteSpec(respond=RespondSpec(204)),))
+    router = Router(spec.routes)
+    router.routes[0].respond = spec.routes[0].respond
+    listener.adopt(spec, router, ())
+    client >> request()
+    assert client.take().startswith(b"HTTP/1.1 204 ")
+    assert ("other", "other", 1) == (listener.spec.name, world.context.name, len(world.loop.servers))
+    listener.stop_accepting()
+
+
+def waiting_at(listener: Listener, count: int) -> list[socket.socket]:
+    """Clients whose connections are open, as far as they know, and which nobody has accepted."""
+    address = (listener.address.host, listener.address.port)
+    return [socket.create_connection(address, timeout=5.0) for _ in range(count)]
+
+
+def test_who_waits_to_be_accepted_is_let_in_when_it_stops_and_is_served_once(world: World) -> None:
+    listener = a_listener(world)
+    run(world, listener)
+    clients = waiting_at(listener, 3)
+    listener.stop_accepting()
+    assert 3 == listener.clients()
+    world.loop.settle()
+    assert (3, 3, set()) == (listener.clients(), len(world.context.downstreams), listener.arriving)
+    peer = Peer("the client", world, world.loop.made[0])
+    peer >> request()
+    backend = world.accept("a")
+    backend.take()
+    backend >> answer("HTTP/1.1 200 OK", "Content-Length: 0")
+    peer << answer("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close")
+    listener.drop()
+    world.loop.settle()
+    assert 0 == listener.clients()
+    for client in clients:
+        client.close()
+
+
+def test_who_is_being_let_in_when_all_is_closed_is_closed_too(world: World) -> None:
+    """Nobody would look after it any more."""
+    listener = a_listener(world)
+    run(world, listener)
+    clients = waiting_at(listener, 2)
+    listener.stop_accepting()
+    listener.drop()
+    world.loop.settle()
+    assert (0, []) == (listener.clients(), world.loop.made)
+    assert [b"", b""] == [client.recv(1) for client in clients]
+    for client in clients:
+        client.close()
+
+
+def test_who_has_half_way_been_let_in_when_all_is_closed_is_closed_too(world: World) -> None:
+    listener = a_listener(world)
+    run(world, listener)
+    (client,) = waiting_at(listener, 1)
+    connect = world.loop.connect_accepted_socket
+
+    async def meanwhile(factory: Callable[[], Any], sock: socket.socket) -> tuple[FakeTransport, Any]:
+        listener.drop()
+        return await connect(factory, sock)
+
+    world.loop.connect_accepted_socket = meanwhile  # type: ignore[method-assign]
+    listener.stop_accepting()
+    world.loop.settle()
+    assert (0, True) == (listener.clients(), world.loop.made[0].lost)
+    client.close()
+
+
+def test_where_no_more_can_be_accepted_the_stop_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = a_listener(world)
+    run(world, listener)
+    (client,) = waiting_at(listener, 1)
+
+    def too_many(_: socket.socket) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", too_many)
+    listener.stop_accepting()
+    assert world.loop.servers[0].closed
+    client.close()
+
+
+@pytest.mark.real
+async def test_a_request_that_came_before_its_connection_was_accepted_is_answered(make: object) -> None:
+    world = make(routes=())  # type: ignore[operator]
+    world.context.on_record = None
+    listener = Listener(asyncio.get_running_loop(), a_spec(), world.context)
+    await listener.start()
+    (client,) = waiting_at(listener, 1)
+    client.setblocking(False)
+    client.send(b"GET / HTTP/1.1\r\nHost: site\r\n\r\n")
+    listener.stop_accepting()
+    reader, writer = await asyncio.open_connection(sock=client)
+    answered = await reader.read()
+    assert answered.startswith(b"HTTP/1.1 404 ")
+    assert b"Connection: close\r\n" in answered
+    writer.close()
+    await writer.wait_closed()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert 0 == listener.clients()
 
 
 @pytest.mark.real

@@ -1,6 +1,7 @@
 """proxy/probes.py: who is asked, how much at once, and what an answer's fields say. Its sockets: tests/real."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from steelyard.core.policies.prequal import UNKNOWN, Prequal
 from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.pool import Pool
+from steelyard.core.rows import PoolRows
 from steelyard.core.spec import BackendSpec, PolicySpec, PoolSpec, ProbeSpec
 from steelyard.proxy.clock import Wheel
 from steelyard.proxy.connections import PoolConnections
@@ -117,6 +119,90 @@ async def test_after_the_close_nobody_is_asked() -> None:
     pool.acquire(Pick(seeded(1)))
     probes.wake(0.0)
     assert {} == probes.running
+
+
+# Another configuration.
+
+
+class Line:
+    """A connection that has its answer already, and is closed or not. both: its halves."""
+
+    def __init__(self) -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.both: Any = (reader, self)
+        self.closed = False
+        self.transport = self
+
+    def write(self, data: bytes) -> None:
+        assert data.startswith(b"GET ")
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+def take(connections: PoolConnections, *hosts: str, policy: PolicySpec) -> None:
+    """Another configuration; the backends' rows are where their hosts are in the alphabet."""
+    pool = connections.pool
+    backends = tuple(BackendSpec(host, 80) for host in hosts)
+    rows = PoolRows((0,), tuple(ord(host) - ord("a") + 1 for host in hosts))
+    draft = pool.draft(replace(pool.spec, backends=backends, policy=policy), rows)
+    while draft.advance(9):
+        pass
+    pool.adopt(draft)
+    connections.adopt()
+
+
+def probed(*hosts: str, policy: PolicySpec) -> PoolConnections:
+    loop = asyncio.get_running_loop()
+    empty = Pool(PoolSpec("web", (), policy), a_table(9), PoolRows((0,), ()))
+    connections = PoolConnections(loop, Wheel(loop), empty, None)
+    take(connections, *hosts, policy=policy)
+    return connections
+
+
+def probes_at(connections: PoolConnections) -> Probes:
+    """Those that it must have."""
+    assert connections.probes is not None
+    return connections.probes
+
+
+async def test_what_is_kept_for_probes_of_a_backend_that_has_left_is_closed() -> None:
+    connections = probed("a", "b", policy=prequal("/load"))
+    probes = probes_at(connections)
+    lines = {backend: Line() for backend in connections.pool.backends}
+    for backend, line in lines.items():
+        probes.keep(backend, line.both)
+    take(connections, "b", "c", policy=prequal("/load"))
+    assert probes is connections.probes
+    assert [True, False] == [line.closed for line in lines.values()]
+    connections.close()
+    assert [True, True] == [line.closed for line in lines.values()]
+
+
+async def test_a_probe_that_ends_after_its_backend_has_left_keeps_no_connection() -> None:
+    connections = probed("a", "b", policy=prequal("/load"))
+    probes = probes_at(connections)
+    a, b = connections.pool.backends
+    take(connections, "b", policy=prequal("/load"))
+    for backend, kept in ((a, False), (b, True)):
+        line = Line()
+        await probes.converse(backend, line.both, b"GET / HTTP/1.1\r\n\r\n")
+        assert (kept, not kept) == (backend in probes.kept, line.closed)
+    connections.close()
+
+
+async def test_another_policy_has_probes_of_its_own_or_none() -> None:
+    connections = probed("a", policy=prequal("/load"))
+    first = probes_at(connections)
+    take(connections, "a", policy=prequal("/other"))
+    second = probes_at(connections)
+    assert (True, False, "/other") == (first.closed, second.closed, second.path)
+    take(connections, "a", policy=PolicySpec())
+    assert (True, None) == (second.closed, connections.probes)
+    take(connections, "a", policy=prequal("/load"))
+    assert connections.probes is not None
+    connections.close()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from typing import Any, Final, cast
 
 import pytest
 
+from steelyard.control.ledger import FIRST
 from steelyard.core.spec import Spec
+from steelyard.core.table import IN_FLIGHT
 from steelyard.embed import LoadBalancer
 from steelyard.observe.accesslog import Record
 from tests.real.client import HOST, PATIENCE_S, Answer, Client
@@ -86,7 +88,11 @@ class Running:
         return answer
 
     def in_flight(self) -> int:
-        return sum(backend.in_flight for name in self.names() for backend in self.balancer.pool(name).backends)
+        """Requests, also those at backends that have left: each counts at its backend and in its tier."""
+        ledger = self.balancer._ledger
+        assert ledger is not None
+        counted = sum(ledger.table.total(row, IN_FLIGHT) for row in range(FIRST, ledger.used))
+        return (counted + 1) // 2
 
     def names(self) -> list[str]:
         return [pool.name for pool in self.balancer.spec.pools]

@@ -110,6 +110,7 @@ class Ledger:
         """A plan will not come into force: its new rows are free again."""
         held = set(_all(self.rows))
         self.free.extend(row for row in _all(plan) if row not in held)
+        self._take_lots_back(plan, self.spec, self.rows)
 
     def settle(self, spec: Spec, plan: Rows) -> None:
         """A planned configuration comes into force: no worker looks at rows that are in it no more."""
@@ -128,13 +129,17 @@ class Ledger:
                 if self._change(one, row, was, forget=was_checked and pool.health_check is None):
                     self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
         held = set(_all(plan))
-        remembering = {row for pool in spec.pools if _remembers(pool.policy) for row in plan[pool.name].tiers}
-        for rows in self.rows.values():
-            for row in rows.tiers:
+        self.free.extend(row for row in _all(self.rows) if row not in held)
+        self._take_lots_back(self.rows, spec, plan)
+        self.spec, self.rows = spec, plan
+
+    def _take_lots_back(self, given: Rows, spec: Spec, rows: Rows) -> None:
+        """Of the tiers in `given` those keep their lot that remember clients in the other configuration."""
+        remembering = {row for pool in spec.pools if _remembers(pool.policy) for row in rows[pool.name].tiers}
+        for of_pool in given.values():
+            for row in of_pool.tiers:
                 if row not in remembering:
                     self.lots.free(row)
-        self.free.extend(row for row in _all(self.rows) if row not in held)
-        self.spec, self.rows = spec, plan
 
     def write_weights(self) -> None:
         """Set every weight as it is configured: it is not known which were meant otherwise."""

@@ -78,6 +78,8 @@ class Prober:
             except Exception as exc:  # a bug of ours: a check that nobody makes any more would be worse
                 _log.exception("http://%s: the check itself failed (pool %s)", backend.label, self.pool.name)
                 detail, answers = f"the check itself failed: {exc}", False
+            if not self.pool.checked:
+                return  # a configuration without checks has come meanwhile, and who stops us is on his way
             changed = self.pool.probed(backend, detail is None, self.loop.time(), answers)
             if changed or self.check.log == "all":
                 log_state(self.pool, backend, backend.healthy, detail or "")

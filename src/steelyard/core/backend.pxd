@@ -19,6 +19,7 @@ cdef class Backend:
     cdef readonly Table table
     cdef readonly Py_ssize_t row
     cdef readonly Py_ssize_t home
+    cdef readonly Py_ssize_t announced_at
     cdef readonly Py_ssize_t tier
     cdef readonly uint64_t key
     cdef int64_t limit

@@ -37,7 +37,8 @@ UNIT: Final = cells.WEIGHT_UNIT
 class Backend:
     """One server of a pool.
 
-    row: its row of the table. home: the row of its tier, where changes are announced.
+    row: its row of the table. home: the row of its tier, where changes are announced; announced_at: where they are
+    since it is in another tier, for the requests that were in flight then.
     tier: which one of its pool's tiers that is, from 0. label: what the logs call it. key: its own stable hash.
     fresh: its weight is written into the table; else it is there, as configured or as it was set since. The other
     numbers are left alone.
@@ -53,6 +54,7 @@ class Backend:
         self.table = table
         self.row = row
         self.home = home
+        self.announced_at = home
         self.tier = tier
         self.key = stable_hash(spec.address)
         self.limit = UNLIMITED if spec.max_connections is None else spec.max_connections
@@ -69,6 +71,10 @@ class Backend:
         self.max_connections = spec.max_connections
         self.limit = UNLIMITED if spec.max_connections is None else spec.max_connections
         self.tier = tier
+
+    def follow(self, other: "Backend") -> None:
+        """The server is in another tier now, seen as `other`: what is noticed by us is news there."""
+        self.announced_at = other.home
 
     def count_in_flight(self) -> int:
         """Requests in flight from all workers."""
@@ -188,7 +194,7 @@ class Backend:
 
     def announce(self) -> None:
         """Let every worker's tier see that something about it has changed."""
-        self.table.fetch_add(self.home, GENERATION, 1)
+        self.table.fetch_add(self.announced_at, GENERATION, 1)
 
     @property
     def weight(self) -> int:

@@ -32,6 +32,7 @@ NOTHING = Before({}, {}, None, None)
 class Draft:
     """backends, ranks: in the order of the specification; of the kept ones their own specification is still the old.
 
+    moved: those that are in another tier now, as they were and as they will be.
     tiers: in order; those of `kept` still have their old backends. fresh: weights are written into the table.
     """
 
@@ -47,6 +48,7 @@ class Draft:
         self.rank_at = {rank: at for at, rank in enumerate(ranks_of(spec))}
         self.backends: list[Backend] = []
         self.ranks: list[int] = []
+        self.moved: list[tuple[Backend, Backend]] = []
         self.of_tier: list[list[Backend]] = [[] for _ in self.rank_at]
         self.tiers: list[Tier] = []
         self.kept: set[Tier] = set()
@@ -71,9 +73,11 @@ class Draft:
         spec = self.spec.backends[at]
         rank = self.rank_at[rank_of(spec)]
         row, home = self.rows.backends[at], self.rows.tiers[rank]
-        backend = self.before.backends.get(spec.address)
+        known = backend = self.before.backends.get(spec.address)
         if backend is None or backend.row != row or backend.home != home:
             backend = Backend(spec, self.table, row, home, rank, self.fresh)
+            if known is not None and known.row == row:
+                self.moved.append((known, backend))
         self.backends.append(backend)
         self.ranks.append(rank)
         self.of_tier[rank].append(backend)

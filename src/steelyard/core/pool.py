@@ -90,6 +90,8 @@ class Pool:
         self.name = spec.name
         for backend, its_spec, rank in zip(draft.backends, spec.backends, draft.ranks, strict=True):
             backend.adopt(its_spec, rank)
+        for was, backend in draft.moved:
+            was.follow(backend)
         self.backends = tuple(draft.backends)
         self.tiers = tuple(draft.tiers)
         for tier, members in zip(self.tiers, draft.of_tier, strict=True):

@@ -45,8 +45,11 @@ class Stickiness:
         return None if code is None else self.backend_of.get(code)
 
     def set_cookie(self, request: Pick, backend: Backend) -> str | None:
-        """The value of the answer's Set-Cookie field; None when the client has this cookie already."""
-        return None if self.find(request) is backend else self.lines[backend]
+        """The value of the answer's Set-Cookie field; None when the client has this cookie already.
+
+        None also where the backend has left the pool while it answered: the next request goes elsewhere anyway.
+        """
+        return None if self.find(request) is backend else self.lines.get(backend)
 
 
 def _code(secret: str, pool: str, address: str) -> str:

@@ -106,6 +106,8 @@ class PoolConnections:
             if self.probes is not None:
                 self.probes.close()
             self.probes = probes
+        else:
+            self.probes.adopt()
         self.response_s = spec.timeouts.response_s
         self.total_s = -1.0 if spec.timeouts.total_s is None else spec.timeouts.total_s
         self.tunnel_s = spec.timeouts.tunnel_s

@@ -524,6 +524,7 @@ class Exchange(Receiver):
             self._record(kind, now)
         if self.context.recent is not None:
             pool = "-" if self.connections is None else self.connections.pool.name
+            self.request.body = None
             self.context.recent.add(self.request, self.context.name, pool, self.label)
         self.client = None
         self.body = None

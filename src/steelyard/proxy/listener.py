@@ -30,7 +30,8 @@ class Listener:
         self.context = context
         self.socks = socks
         self.servers: list[Server] = []
-        self.arriving: set[Task[object]] = set()
+        self.arriving: set[Task[None]] = set()
+        self.dropped = False
         self.address = Address(spec.host, spec.port, spec.path)
         # Of a unix socket that was bound here. Another one's file goes on to be used by others when we stop.
         self.file: SocketFile | None = None
@@ -91,14 +92,25 @@ class Listener:
             except OSError:  # nobody (BlockingIOError), or no more can be taken
                 return
             waiting.setblocking(False)
-            task: Task[object] = self.loop.create_task(
-                self.loop.connect_accepted_socket(self._downstream, waiting)  # type: ignore[type-var]
-            )
+            task = self.loop.create_task(self._welcome(waiting))
             self.arriving.add(task)
             task.add_done_callback(self.arriving.discard)
 
+    async def _welcome(self, waiting: socket.socket) -> None:
+        if self.dropped:
+            waiting.close()
+            return
+        await self.loop.connect_accepted_socket(self._downstream, waiting)  # type: ignore[type-var]
+        if self.dropped:
+            self.drop()
+
+    def clients(self) -> int:
+        """How many connections are open; who is being let in has one."""
+        return len(self.context.downstreams) + len(self.arriving)
+
     def drop(self) -> None:
-        """Close all connections at once."""
+        """Close all connections at once, also those that are being let in."""
+        self.dropped = True
         for downstream in list(self.context.downstreams):
             downstream.cut()
 

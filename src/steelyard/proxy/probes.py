@@ -55,6 +55,15 @@ class Probes:
         self.running: dict[Backend, Task[None]] = {}
         self.kept: dict[Backend, Connection] = {}
         self.closed = False
+        self.pool = pool
+        self.adopt()
+
+    def adopt(self) -> None:
+        """The pool may have other backends: hang up on those that are gone."""
+        self.members = set(self.pool.backends)
+        for backend in [one for one in self.kept if one not in self.members]:
+            _, writer = self.kept.pop(backend)
+            writer.transport.abort()
 
     def wake(self, now: float) -> None:
         """Ask whom the policies want to hear of. now: monotonic seconds. Called after every `acquire`; never raises."""
@@ -120,7 +129,7 @@ class Probes:
             head = await read_head(reader)
             whole = await read_body(reader, head)
         finally:
-            if whole and not self.closed:
+            if whole and not self.closed and backend in self.members:
                 self.keep(backend, connection)
             else:
                 writer.transport.abort()
