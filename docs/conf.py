@@ -7,7 +7,8 @@ from typing import Final
 HERE: Final = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from steelyard.core import health  # noqa: E402  # after the path to tools is set
+from docs.images import make_process_picture  # noqa: E402  # after the path is set
+from steelyard.core import health  # noqa: E402
 from tools import machine, reference  # noqa: E402
 
 project = "Steelyard"
@@ -26,6 +27,7 @@ nitpicky = True
 GENERATED: Final = HERE / "_build" / "generated"
 GENERATED.mkdir(parents=True, exist_ok=True)
 (GENERATED / "configuration.md").write_text(reference.reference())
+(GENERATED / "messages.md").write_text(make_process_picture.messages())
 (GENERATED / "health.md").write_text(machine.markdown(health.TRANSITIONS))
 (GENERATED / "health.svg").write_text(
     machine.picture(health.TRANSITIONS, health.HEALTHY, "A backend's health: states, and the events that change them")
