@@ -143,6 +143,8 @@ class Supervisor:
     # Talking.
 
     def _talk(self, child: Child, events: int) -> None:
+        if child.channel.closed:  # it was reaped by what the same select told of before
+            return
         if events & selectors.EVENT_WRITE:
             child.channel.flush()
         sock = child.channel.sock
