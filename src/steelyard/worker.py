@@ -242,7 +242,7 @@ class Worker:
 
     def clients(self) -> int:
         """How many client connections are open."""
-        return sum(len(listener.context.downstreams) for listener in (*self.listeners.values(), *self.leaving))
+        return sum(listener.clients() for listener in (*self.listeners.values(), *self.leaving))
 
     def listener(self, name: str) -> Listener:
         """The listener of this name. Raises KeyError."""
