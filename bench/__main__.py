@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench import balancers, idle, machine, picks, picture, results, rounds, summary, table
+from bench import balancers, idle, lifecycle, machine, picks, picture, results, rounds, scaling, summary, table
 from bench.failure import BenchError
 from bench.results import Results
 from bench.rounds import Stage
@@ -25,6 +25,11 @@ from bench.workload import IDLE_CLIENTS
 
 DIRECTORY = Path(__file__).parent / "results"
 KNOWN = {balancer.name: balancer for balancer in (*balancers.BALANCERS, balancers.FLOOR)}
+
+
+Measured = tuple[
+    list[rounds.Sample], list[idle.Idle], list[picks.PickCost], list[scaling.Scaling], list[lifecycle.Figure]
+]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,21 +96,24 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
             balancers.build_floor(directory)
         with balancers.backends(directory, load_core) as ports:
             stage = Stage(chosen, tuple(ports), directory, balancer_core, load_core, number, seconds)
-            samples, clients, costs = _run(stage, console)
+            samples, clients, costs, workers, figures = _run(stage, console)
     settings = {"rounds": number, "seconds": seconds}
-    return Results(started, machine.facts(), versions, settings, samples, clients, costs)
+    return Results(started, machine.facts(), versions, settings, samples, clients, costs, workers, figures)
 
 
-def _run(stage: Stage, console: Console) -> tuple[list[rounds.Sample], list[idle.Idle], list[picks.PickCost]]:
+def _run(stage: Stage, console: Console) -> Measured:
     steps = rounds.plan(stage)
     estimate_s = rounds.planned_s(steps, stage.seconds)
     console.print(f"{len(steps)} measurements in {stage.rounds} rounds: about {estimate_s / 60:.1f} minutes.")
     percent = TextColumn("{task.percentage:3.0f} %")
     columns = (TextColumn("{task.description:40}"), BarColumn(), percent, TimeRemainingColumn())
     samples, clients, costs = [], [], []
+    workers: list[scaling.Scaling] = []
+    figures: list[lifecycle.Figure] = []
     with Progress(*columns, console=console, refresh_per_second=1) as progress:
         compared = idle.compared(stage)
-        task = progress.add_task("start", total=len(steps) + len(compared) + picks.count())
+        more = 2 * stage.rounds + 1 if scaling.measured(stage) else 0
+        task = progress.add_task("start", total=len(steps) + len(compared) + picks.count() + more)
         measuring = rounds.measure(stage, steps)
         for number, case, balancer in steps:
             progress.update(task, description=f"round {number}: {case.title}, {balancer.name}")
@@ -119,7 +127,14 @@ def _run(stage: Stage, console: Console) -> tuple[list[rounds.Sample], list[idle
         for cost in picks.measure(stage.rounds):
             costs.append(cost)
             progress.update(task, description=f"choosing, {cost.policy} among {cost.backends:,}", advance=1)
-    return samples, clients, costs
+        if scaling.measured(stage):
+            for sample in scaling.measure(stage):
+                workers.append(sample)
+                progress.update(task, description=f"round {sample.round}: {sample.workers} workers", advance=1)
+            progress.update(task, description="starting, reloading and resting")
+            figures += lifecycle.measure(stage)
+            progress.advance(task)
+    return samples, clients, costs, workers, figures
 
 
 @contextmanager
@@ -148,14 +163,21 @@ def _keep(measured: Results, directory: Path, console: Console) -> None:
 def _show(measured: Results, as_markdown: bool) -> None:
     rows = summary.rows(measured.samples)
     if as_markdown:
-        print(table.markdown(rows, measured.idle, measured.picks, measured.notes()))
+        print(table.markdown(rows, *_parts(measured), measured.notes()))
         return
     # Wide enough for whole lines also where there is no terminal, as in a CI log.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    for one in table.terminal(rows, measured.idle, measured.picks):
+    for one in table.terminal(rows, *_parts(measured)):
         console.print(one)
     for note in measured.notes():
         console.print(note, style="dim", highlight=False)
+
+
+def _parts(
+    measured: Results,
+) -> tuple[Sequence[idle.Idle], Sequence[picks.PickCost], Sequence[scaling.Scaling], Sequence[lifecycle.Figure]]:
+    """What the tables show besides the rows."""
+    return measured.idle, measured.picks, measured.scaling, measured.lifecycle
 
 
 if __name__ == "__main__":

@@ -93,7 +93,9 @@ def backends(directory: Path, core: int) -> Iterator[list[int]]:
 
 
 @contextmanager
-def running(balancer: Balancer, backend_ports: Sequence[int], directory: Path, core: int) -> Iterator[tuple[int, int]]:
+def running(
+    balancer: Balancer, backend_ports: Sequence[int], directory: Path, core: int | str
+) -> Iterator[tuple[int, int]]:
     """A fresh process of the balancer; gives its process id and port."""
     own = directory / balancer.name
     own.mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ class Load:
     p99_us: float
 
 
-def warm_up(case: Case, port: int, core: int) -> None:
+def warm_up(case: Case, port: int, core: int | str) -> None:
     """Let the balancer open its connections and touch its memory; nothing is counted."""
     command = pinned(["wrk", "-t1", f"-c{case.connections}", "-d60s", *_fields(case), _url(case, port)], core)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as wrk:
@@ -47,7 +47,7 @@ def warm_up(case: Case, port: int, core: int) -> None:
             wrk.send_signal(signal.SIGINT)  # wrk takes it as the end of its time
 
 
-def run(case: Case, port: int, seconds: int, core: int, directory: Path) -> Load:
+def run(case: Case, port: int, seconds: int, core: int | str, directory: Path) -> Load:
     """One measured run of the case's generator."""
     if case.new_connections:
         table = directory / "ab.csv"

@@ -39,13 +39,13 @@ def free_port() -> int:
     raise BenchError("no free port is left between 20000 and 32000")
 
 
-def pinned(command: Sequence[str], core: int) -> list[str]:
-    """The command, run on this core alone. The process id stays: taskset replaces itself by the command."""
+def pinned(command: Sequence[str], core: int | str) -> list[str]:
+    """The command, on this core alone, or on these (`0,1`). The process id stays: taskset becomes the command."""
     return ["taskset", "-c", str(core), *command]
 
 
 @contextmanager
-def server(name: str, command: Sequence[str], core: int, port: int, directory: Path) -> Iterator[int]:
+def server(name: str, command: Sequence[str], core: int | str, port: int, directory: Path) -> Iterator[int]:
     """Run a server until the block ends; gives its process id once it answers HTTP on the port.
 
     Raises BenchError, with the end of its log, when it does not start.

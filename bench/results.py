@@ -7,11 +7,13 @@ from pathlib import Path
 
 from bench.failure import BenchError
 from bench.idle import Idle
+from bench.lifecycle import Figure
 from bench.picks import PickCost
 from bench.rounds import Sample
+from bench.scaling import Scaling
 from bench.summary import rows
 
-FORMAT = 2
+FORMAT = 3
 # Of the balancer's core: what the kernel and our own checks use, and the 10 ms ticks that it is measured in.
 QUIET = 0.05
 
@@ -27,6 +29,8 @@ class Results:
     samples: Sequence[Sample]
     idle: Sequence[Idle]
     picks: Sequence[PickCost]
+    scaling: Sequence[Scaling]
+    lifecycle: Sequence[Figure]
 
     def notes(self) -> list[str]:
         """What a reader must know beside the figures."""
@@ -66,4 +70,6 @@ def read(path: Path) -> Results:
         samples=[Sample(**sample) for sample in content["samples"]],
         idle=[Idle(**idle) for idle in content["idle"]],
         picks=[PickCost(**pick) for pick in content["picks"]],
+        scaling=[Scaling(**one) for one in content["scaling"]],
+        lifecycle=[Figure(**one) for one in content["lifecycle"]],
     )

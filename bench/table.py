@@ -1,12 +1,17 @@
 """The figures in words: tables for the terminal, the same in Markdown for the README."""
 
 from collections.abc import Sequence
+from statistics import median
 
 from rich.table import Table
 
 from bench.balancers import BALANCERS, FLOOR
 from bench.idle import Idle
+from bench.lifecycle import Figure
 from bench.picks import GOALS_US, REBUILT, PickCost, rebuild_goal_ms
+from bench.scaling import GOAL as SCALING_GOAL
+from bench.scaling import Scaling
+from bench.scaling import ratio as ratio_of_workers
 from bench.summary import Row, idle_goal_met
 from bench.workload import CASES, IDLE_GOAL_BYTES, KIB
 
@@ -25,13 +30,15 @@ HEADINGS = (
     "busy",
     "goal (x nginx)",
 )
-WORDS = {"answer", "balancer", "policy", "goal", "goal (x nginx)"}
+WORDS = {"what", "answer", "balancer", "policy", "goal", "goal (x nginx)"}
 PICK_HEADINGS = (
     "policy",
     *[f"µs a pick, {size:,}" for size in GOALS_US],
     f"ms to rebuild, {REBUILT:,}",
     "goal",
 )
+SCALING_HEADINGS = ("workers", "CPU µs/request", "x one worker", "goal")
+LIFECYCLE_HEADINGS = ("what", "figure", "goal")
 IDLE_HEADINGS = ("balancer", "idle clients", "memory without", "per idle client", "goal")
 
 
@@ -83,7 +90,37 @@ def pick_cells(picks: Sequence[PickCost]) -> list[tuple[str, ...]]:
     return lines
 
 
-def terminal(rows: Sequence[Row], idle: Sequence[Idle], picks: Sequence[PickCost]) -> list[Table]:
+def scaling_cells(samples: Sequence[Scaling]) -> list[tuple[str, ...]]:
+    """What a second worker costs as text, a tuple of SCALING_HEADINGS' length each."""
+    found = ratio_of_workers(samples)
+    lines: list[tuple[str, ...]] = []
+    for count in dict.fromkeys(sample.workers for sample in samples):
+        cpu_us = median(sample.cpu_us for sample in samples if sample.workers == count)
+        last = count > 1 and found is not None
+        goal = verdict(f"≤ {SCALING_GOAL:.2f}", found is not None and found <= SCALING_GOAL) if last else ""
+        lines.append((str(count), significant(cpu_us), ratio(found) if last else "", goal))
+    return lines
+
+
+def lifecycle_cells(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
+    """Starting, reloading and resting as text, a tuple of LIFECYCLE_HEADINGS' length each."""
+    return [
+        (
+            figure.name,
+            f"{figure.value:.2f} {figure.unit}" if figure.value < 10 else f"{figure.value:.1f} {figure.unit}",
+            "" if figure.goal is None else verdict(f"≤ {figure.goal:g} {figure.unit}", figure.met),
+        )
+        for figure in figures
+    ]
+
+
+def terminal(
+    rows: Sequence[Row],
+    idle: Sequence[Idle],
+    picks: Sequence[PickCost],
+    scaling: Sequence[Scaling],
+    lifecycle: Sequence[Figure],
+) -> list[Table]:
     """All tables for rich."""
     speed = _table("CPU time per proxied request", HEADINGS, cells(rows))
     for row, following in zip(range(len(rows) - 1), rows[1:], strict=True):
@@ -93,15 +130,26 @@ def terminal(rows: Sequence[Row], idle: Sequence[Idle], picks: Sequence[PickCost
         speed,
         _table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle)),
         _table("CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(picks)),
+        _table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(scaling)),
+        _table("Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
     ]
 
 
-def markdown(rows: Sequence[Row], idle: Sequence[Idle], picks: Sequence[PickCost], notes: Sequence[str]) -> str:
+def markdown(
+    rows: Sequence[Row],
+    idle: Sequence[Idle],
+    picks: Sequence[PickCost],
+    scaling: Sequence[Scaling],
+    lifecycle: Sequence[Figure],
+    notes: Sequence[str],
+) -> str:
     """All tables and the notes, for the README."""
     tables = [
         _markdown(HEADINGS, cells(rows)),
         _markdown(IDLE_HEADINGS, idle_cells(idle)),
         _markdown(PICK_HEADINGS, pick_cells(picks)),
+        _markdown(SCALING_HEADINGS, scaling_cells(scaling)),
+        _markdown(LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
     ]
     return "\n\n".join([*tables, "  \n".join(notes)])
 

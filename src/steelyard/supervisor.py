@@ -42,6 +42,7 @@ from steelyard.processes.succession import SUPERVISOR, UPGRADE_S, Successor, com
 
 CONTROL_MODULE: Final = "steelyard.processes.control_process"
 WORKER_MODULE: Final = "steelyard.processes.worker_process"
+STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 TICK_S: Final = 0.25
 HANG_S: Final = 30.0  # a loop that has not come round for so long is not coming: no step of ours takes a second
 YOUNG_S: Final = 5.0  # who ends sooner than this a second time is not replaced at once, but later and later
@@ -64,7 +65,7 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         self.children = Children(self.selector)
         self.sockets = Sockets()
-        self.commands = runtime.listen()
+        self.commands = runtime.listen_if_possible()
         self.control: Child | None = None
         self.workers: dict[int, Child] = {}
         self.count = self.rows = 0
@@ -92,7 +93,8 @@ class Supervisor:
         write.setblocking(False)
         signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
         self.selector.register(read, selectors.EVENT_READ, lambda: self._on_signals(read.recv(64)))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # nginx's way to reopen logs, which here a reload does
+        for number in (*STOP, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup has asked for that
                 signal.signal(number, _wake)
         self._start_control()
@@ -112,7 +114,8 @@ class Supervisor:
     def _start_control(self) -> None:
         if self.stopping:
             return
-        child = self.control = self.children.start(CONTROL, CONTROL_MODULE, [], [self.commands.fileno()])
+        fds, none = ([], [-1]) if self.commands is None else ([self.commands.fileno()], [])
+        child = self.control = self.children.start(CONTROL, CONTROL_MODULE, none, fds)
         if self.snapshot is None:
             child.channel.send("begin", {"source": self.source})
         else:
@@ -265,7 +268,7 @@ class Supervisor:
         for number in numbers:
             if number == signal.SIGCHLD:
                 self._reap()
-            elif number in (signal.SIGTERM, signal.SIGINT):
+            elif number in STOP:
                 # An init system may well send SIGTERM twice; a person's second Ctrl-C means what it says.
                 self._stop(at_once=self.stopping and number == signal.SIGINT)
             elif number == signal.SIGUSR2:
@@ -406,11 +409,7 @@ def main() -> None:
         log.to_standard_error()
         with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write("steelyard")
-        try:
-            status = Supervisor(json.loads(sys.argv[1])).run()
-        except runtime.NoRuntime as exc:
-            say(str(exc), sys.stderr)
-            status = 1
+        status = Supervisor(json.loads(sys.argv[1])).run()
     sys.exit(status)
 
 

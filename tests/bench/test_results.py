@@ -8,9 +8,11 @@ import pytest
 
 from bench.failure import BenchError
 from bench.idle import Idle
+from bench.lifecycle import Figure
 from bench.picks import PickCost
 from bench.results import Results, read, write
 from bench.rounds import Sample
+from bench.scaling import Scaling
 
 RESULTS = Results(
     started="2026-11-20T10:00:00+00:00",
@@ -20,6 +22,8 @@ RESULTS = Results(
     samples=[Sample(1, "small", "nginx", 1000, 14.5, 69000.0, 800.0, 2100.0, 0.99, 0.01)],
     idle=[Idle("nginx", 5000, 9_000_000, 410.5)],
     picks=[PickCost("random", 10_000, 0.5, 12.5), PickCost("random", 10, 0.1, None)],
+    scaling=[Scaling(1, 2, 1000, 20.5)],
+    lifecycle=[Figure("a reload", 0.5, "s", 1.0), Figure("CPU", 0.7, "s")],
 )
 
 

@@ -6,9 +6,20 @@ import pytest
 from rich.console import Console
 
 from bench.idle import Idle
+from bench.lifecycle import Figure
 from bench.picks import PickCost
+from bench.scaling import Scaling
 from bench.summary import Row
-from bench.table import cells, idle_cells, markdown, pick_cells, significant, terminal
+from bench.table import (
+    cells,
+    idle_cells,
+    lifecycle_cells,
+    markdown,
+    pick_cells,
+    scaling_cells,
+    significant,
+    terminal,
+)
 
 ROW = Row("small", "steelyard", 14.04, 13.96, 15.5, 0.987, 0.95, 70123.4, 812.0, 2149.0, 0.987, 1.15, True)
 PICKS = [
@@ -16,6 +27,24 @@ PICKS = [
     PickCost("maglev", 10_000, 0.4, 321.0),
     PickCost("maglev", 100_000, 4.0, None),
 ]
+
+SCALING = [Scaling(1, 1, 1000, 20.0), Scaling(1, 2, 1000, 20.6), Scaling(2, 2, 900, 21.0), Scaling(2, 1, 900, 20.0)]
+FIGURES = [Figure("a reload", 0.5, "s", 1.0), Figure("a worker", 61.25, "MiB", 60), Figure("CPU", 0.75, "s")]
+
+
+def test_a_second_worker_is_judged_by_the_ratios_within_the_rounds() -> None:
+    assert [("1", "20.0", "", ""), ("2", "20.8", "1.04", "≤ 1.05: met")] == scaling_cells(SCALING)
+    worse = [replace(sample, cpu_us=sample.cpu_us + sample.workers) for sample in SCALING]
+    assert "≤ 1.05: MISSED" == scaling_cells(worse)[1][-1]
+
+
+def test_each_figure_of_a_life_has_its_own_goal() -> None:
+    expected = [
+        ("a reload", "0.50 s", "≤ 1 s: met"),
+        ("a worker", "61.2 MiB", "≤ 60 MiB: MISSED"),
+        ("CPU", "0.75 s", ""),
+    ]
+    assert expected == lifecycle_cells(FIGURES)
 
 
 def test_a_line_has_every_figure() -> None:
@@ -58,19 +87,21 @@ def test_large_figures_lose_their_decimals() -> None:
 
 
 def test_markdown_has_all_tables_and_the_notes() -> None:
-    text = markdown([ROW], [Idle("steelyard", 5000, 2**20, 1024)], PICKS, ["one note.", "another."])
-    speed, memory, choosing, notes = text.split("\n\n")
+    text = markdown([ROW], [Idle("steelyard", 5000, 2**20, 1024)], PICKS, SCALING, FIGURES, ["one note.", "another."])
+    speed, memory, choosing, workers, life, notes = text.split("\n\n")
     heading, rule, line = speed.splitlines()
     assert heading.count("|") == rule.count("|") == line.count("|") == 12
     assert line.startswith("| 95 B | Steelyard | 14.0 |")
     assert "| Steelyard | 5,000 | 1.0 MiB | 1.00 KiB | < 10 KiB: met |" == memory.splitlines()[2]
     assert "| maglev | 0.25 | 0.40 | 4.00 | 321.0 | ≤ 1, 2, 4 µs, 500 ms: met |" == choosing.splitlines()[2]
+    assert "| 2 | 20.8 | 1.04 | ≤ 1.05: met |" == workers.splitlines()[3]
+    assert "| a reload | 0.50 s | ≤ 1 s: met |" == life.splitlines()[2]
     assert "one note.  \nanother." == notes
 
 
 def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None:
     rows = [ROW, replace(ROW, case="medium", cpu_us=21.7)]
-    speed, memory, choosing = terminal(rows, [], PICKS)
+    speed, memory, choosing, workers, life = terminal(rows, [], PICKS, SCALING, FIGURES)
     console = Console(width=170, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(speed)
     text = console.export_text()
@@ -78,4 +109,4 @@ def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None
     assert 2 == text.count("Steelyard")
     assert "21.7" in text
     assert [True, False] == [line.end_section for line in speed.rows]
-    assert (0, 1) == (memory.row_count, choosing.row_count)
+    assert (0, 1, 2, 3) == (memory.row_count, choosing.row_count, workers.row_count, life.row_count)

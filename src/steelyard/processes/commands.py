@@ -33,7 +33,7 @@ _log = logging.getLogger("steelyard")
 class Commands:
     """The socket, and what is done for those who call."""
 
-    def __init__(self, process: "ControlProcess", sock: socket) -> None:
+    def __init__(self, process: "ControlProcess", sock: socket | None) -> None:
         self.process = process
         self.sock = sock
         self.server: asyncio.Server | None = None
@@ -46,7 +46,9 @@ class Commands:
         }
 
     def start(self) -> None:
-        """Take calls from now on."""
+        """Take calls from now on, where there is a socket for them."""
+        if self.sock is None:
+            return
         self.starting = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
@@ -78,7 +80,7 @@ class Commands:
 
     async def reload(self, words: Words) -> Words:
         """As SIGHUP, but the caller hears what came of it."""
-        return {"lines": await self.process.reload()}
+        return await self.process.reload()
 
     async def upgrade(self, words: Words) -> Words:
         """As SIGUSR2; answers when the new program serves, or does not."""

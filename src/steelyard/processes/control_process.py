@@ -1,6 +1,6 @@
 """The control process: it reads and checks configurations, puts them into force, and checks the backends' health.
 
-    python -m steelyard.processes.control_process -1 CHANNEL_FD COMMANDS_FD
+    python -m steelyard.processes.control_process -1 CHANNEL_FD COMMANDS_FD     (-1: without commands)
 
 A configuration is checked whole, given rows of the table, prepared by every worker, and only then put into force;
 whatever fails on the way is said, and changes nothing. Should this process die, requests go on; its successor is
@@ -32,10 +32,10 @@ from steelyard.core.table import Table
 from steelyard.errors import ConfigError, ListenError, Problem, SteelyardError
 from steelyard.observe import log
 from steelyard.observe.streams import outlived, say
-from steelyard.processes import identity, loop, sockets, source
+from steelyard.processes import collector, identity, loop, sockets, source
 from steelyard.processes.channel import Message
 from steelyard.processes.commands import Commands
-from steelyard.processes.ready_lines import ready_lines
+from steelyard.processes.ready_lines import ready_lines, reload_line
 from steelyard.processes.snapshot import Snapshot, pack, unpack
 from steelyard.processes.wire import Wire
 from steelyard.processes.worker_process import ignore_signals, raise_file_limit
@@ -55,7 +55,7 @@ class NotTaken(SteelyardError):
 class ControlProcess:
     """It and its channel. spec: in force. pools: the balancer's, as far as health and live numbers go."""
 
-    def __init__(self, channel: socket.socket, commands: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, commands: socket.socket | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.wire = Wire(self.loop, channel, self._on_message, self._on_end)
         self.commands = Commands(self, commands)
@@ -131,7 +131,8 @@ class ControlProcess:
         """Start: read the configuration, have the workers started, put it into force; or say why not, and end."""
         self.source = words["source"]
         try:
-            spec = source.read(self.source)
+            with collector.paused():
+                spec = source.read(self.source)
             make_ready(spec)
             user = identity.words_of(spec.user)
             workers = spec.workers or len(os.sched_getaffinity(0))
@@ -157,6 +158,7 @@ class ControlProcess:
             self._end(1)
         else:
             self.commands.start()
+            collector.settle()
 
     async def _resume(self, message: Message) -> None:
         """Go on in the place of a control process that has died."""
@@ -185,27 +187,33 @@ class ControlProcess:
 
     # Configurations.
 
-    async def reload(self) -> list[str]:
-        """Read the configuration anew and put it into force; what has changed, in lines. Raises NotTaken."""
+    async def reload(self) -> Words:
+        """Read the configuration anew and put it into force; what came of it, as words. Raises NotTaken.
+
+        configuration: its number. changes: how many. took_s: until it was in force everywhere, in seconds. pause_s: the
+        longest that a worker's loop was held up by it, in seconds of CPU time.
+        """
         async with self.reloading:
             began = perf_counter()
             try:
-                lines = await self._reload()
+                found, pause_s = await self._reload()
             except (ConfigError, NotTaken) as exc:
                 self.ledger.table.fetch_add(cells.BALANCER, cells.REFUSED, 1)
                 for line in str(exc).splitlines():
                     _log.error("reload: %s", line)
                 _log.error("reload: nothing has changed; configuration %d serves on", self.number)
                 raise NotTaken(str(exc)) from exc
-            lines[0] += f" in {perf_counter() - began:.2f} s"
-            _log.info("reload: %s", "; ".join(lines))
-            return lines
+            took_s = perf_counter() - began
+            words = {"configuration": self.number, "changes": found, "took_s": took_s, "pause_s": pause_s}
+            _log.info("reload: %s", reload_line(words))
+            return words
 
-    async def _reload(self) -> list[str]:
+    async def _reload(self) -> tuple[int, float]:
         if source.file_of(self.source) is None:
             raise NotTaken("started without a file, so there is nothing to read again; use steelyard run -c FILE")
-        spec = source.read(self.source)
-        found = changes(self.spec, spec)
+        with collector.paused():
+            spec = source.read(self.source)
+            found = changes(self.spec, spec)
         for change in found:
             if not change.reload:
                 what = f"cannot be changed from {change.before} by a reload (got {change.after})"
@@ -213,9 +221,7 @@ class ControlProcess:
                 raise NotTaken(f"{self.source['file']}: {change.key}: {what}; {mend}")
         make_ready(spec)
         pause_s = await self._put_into_force(spec)
-        count = f"{len(found)} change{'' if len(found) == 1 else 's'}"
-        pause = f"longest pause of a worker {pause_s * 1000:.1f} ms"
-        return [f"configuration {self.number} is in force ({count}; {pause})"]
+        return len(found), pause_s
 
     async def _reload_quietly(self) -> None:
         """For those who read the log alone."""
@@ -300,10 +306,12 @@ def main() -> None:
     with outlived():
         log.to_standard_error()
         raise_file_limit()
+        collector.seldom()
 
         async def run() -> None:
             nonlocal status
-            process = ControlProcess(socket.socket(fileno=channel_fd), socket.socket(fileno=commands_fd))
+            commands = socket.socket(fileno=commands_fd) if commands_fd >= 0 else None
+            process = ControlProcess(socket.socket(fileno=channel_fd), commands)
             status = await process.run()
 
         loop.run(run())

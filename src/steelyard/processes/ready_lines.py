@@ -1,10 +1,10 @@
-"""The lines that say what serves: where each listener is, and where its requests go.
+"""The lines that say what serves: where each listener is, and where its requests go; and what came of a reload.
 
-Who started us waits for them on standard output, people and programs alike.
+Who started us waits for the first ones on standard output, people and programs alike.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from steelyard.core.spec import BackendSpec, Spec
 from steelyard.proxy.bind import key_of
@@ -24,6 +24,13 @@ def ready_lines(spec: Spec, addresses: Mapping[str, str]) -> list[str]:
         where = address if address.startswith("unix:") else f"http://{address}"
         lines.append(f"listening on {where} -> {shown or 'fixed answers'}")
     return lines
+
+
+def reload_line(reload: Mapping[str, Any]) -> str:
+    """What came of a reload, in a line for people."""
+    count = f"{reload['changes']} change{'' if reload['changes'] == 1 else 's'}"
+    took = f"in force after {reload['took_s']:.2f} s, longest pause of a worker {reload['pause_s'] * 1000:.1f} ms"
+    return f"configuration {reload['configuration']}: {count}, {took}"
 
 
 def _shown(backends: Sequence[BackendSpec]) -> str:

@@ -6,6 +6,7 @@ has one socket a running supervisor, called after its process id. The directory 
 that is the whole of the access control: who may look into it may command. Standard library alone.
 """
 
+import logging
 import os
 import socket
 import stat
@@ -14,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from steelyard.errors import SteelyardError
+
+_log = logging.getLogger("steelyard")
 
 
 class NoRuntime(SteelyardError):
@@ -52,9 +55,18 @@ def listen() -> socket.socket:
         sock.listen(16)
     except OSError as exc:
         mend = "name a directory that can be written in XDG_RUNTIME_DIR"
-        raise NoRuntime(f"no socket for commands at {place}: {exc.strerror}; {mend}") from exc
+        raise NoRuntime(f"no socket for commands at {place}: {exc.strerror or exc}; {mend}") from exc
     sock.setblocking(False)
     return sock
+
+
+def listen_if_possible() -> socket.socket | None:
+    """The same; where there is no place for it (a container that may write nowhere) that is said, and None."""
+    try:
+        return listen()
+    except NoRuntime as exc:
+        _log.warning("%s; signals work all the same", exc)
+        return None
 
 
 def remove() -> None:

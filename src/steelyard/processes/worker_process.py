@@ -7,7 +7,6 @@ finishes what it has and leaves the port to whoever comes next.
 """
 
 import asyncio
-import gc
 import logging
 import os
 import resource
@@ -26,14 +25,12 @@ from steelyard.core.table import Table
 from steelyard.errors import SteelyardError
 from steelyard.observe import log
 from steelyard.observe.streams import outlived
-from steelyard.processes import loop
+from steelyard.processes import collector, loop
 from steelyard.processes.channel import Message
 from steelyard.processes.snapshot import Snapshot, unpack
 from steelyard.processes.wire import Wire
 from steelyard.worker import Change, Paces, Worker
 
-# Objects made and not freed before a collection; Python's own 700 is for programs that do not know their cycles.
-GC_THRESHOLD: Final = 50_000
 BEAT_S: Final = 1.0
 RECENT: Final = 256  # requests, a few hundred bytes each
 
@@ -145,7 +142,7 @@ class WorkerProcess:
         await self.worker.switch(change, self.sockets, self.paces)
         self._forget_sockets()
         if first:
-            _settle()
+            collector.settle()
         return {"pause_s": self.paces.longest_s}
 
     def _drop(self) -> None:
@@ -172,16 +169,6 @@ class WorkerProcess:
         return {"seen": seen}
 
 
-def _settle() -> None:
-    """All that lives now lives long: the garbage collector need not look at it again, nor come so often.
-
-    A request's objects hold no cycles when it ends, so what is left for the collector is rare.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-
-
 def raise_file_limit() -> None:
     """Take as many descriptors as the system lets us: each client and each kept backend connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -203,6 +190,7 @@ def main() -> None:
     with outlived():
         log.to_standard_error()
         raise_file_limit()
+        collector.seldom()
         table = Table(mmap(memory_fd, 0), rows, workers, number)
         os.close(memory_fd)
 
