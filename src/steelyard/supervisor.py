@@ -22,7 +22,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from mmap import mmap
 from types import FrameType
@@ -35,7 +35,7 @@ from steelyard.observe import log
 from steelyard.observe.streams import has_terminal, outlived, say
 from steelyard.processes import pid_file, runtime
 from steelyard.processes.channel import Message
-from steelyard.processes.children import CONTROL, Child, Children, Then, Words
+from steelyard.processes.children import CONTROL, Child, Children, Then, Words, called
 from steelyard.processes.notify import notify, watchdog_s
 from steelyard.processes.sockets import Sockets
 from steelyard.processes.succession import SUPERVISOR, UPGRADE_S, Successor, command, report_ready
@@ -115,7 +115,9 @@ class Supervisor:
         if self.stopping:
             return
         fds, none = ([], [-1]) if self.commands is None else ([self.commands.fileno()], [])
-        child = self.control = self.children.start(CONTROL, CONTROL_MODULE, none, fds)
+        child = self.control = self._start(CONTROL, CONTROL_MODULE, none, fds)
+        if child is None:
+            return
         if self.snapshot is None:
             child.channel.send("begin", {"source": self.source})
         else:
@@ -131,11 +133,39 @@ class Supervisor:
         if self.stopping:
             return
         title = self.source.get("title", "")
-        child = self.children.start(number, WORKER_MODULE, [self.count, self.rows, title], [self.memory])
+        child = self._start(number, WORKER_MODULE, [self.count, self.rows, title], [self.memory])
+        if child is None:
+            return
         self.workers[number] = child
         if self.snapshot is not None:  # before that it is told with the others
             self._prepare(child, self.children.number(), self.snapshot)
             child.channel.send("commit", {"id": self.children.number()})
+
+    def _start(self, number: int, module: str, words: Sequence[object], fds: Sequence[int]) -> Child | None:
+        """Start a child. None where the system does not let us: it is said, and as long as we serve tried again."""
+        try:
+            return self.children.start(number, module, words, fds)
+        except OSError as exc:
+            why = f"{called(number)} cannot be started: {exc}"
+        if self.serving:
+            pause_s = self._pause_s(number)
+            _log.error("%s", f"{why}; another try in {pause_s:g} s")
+            self._in(pause_s, self._start_control if number == CONTROL else lambda: self._start_worker(number))
+            return None
+        if user := self.children.user.get("user"):
+            mend = "install Python and Steelyard where that user may read them, or take user out"
+            why = f"user: as user {user} {why}; {mend}"
+        if self.status is None:
+            say(why, sys.stderr)
+        self.children.kill()
+        self.status = 1
+        return None
+
+    def _pause_s(self, number: int) -> float:
+        """Before the next try to start this child, which is longer from one to the next."""
+        pause_s = max(self.pause_s.get(number, 0.0), FIRST_PAUSE_S)
+        self.pause_s[number] = min(2 * pause_s, LONGEST_PAUSE_S)
+        return pause_s
 
     def _prepare(self, child: Child, number: int, blob: bytes) -> None:
         """Have a worker prepare a snapshot; the sockets that it has not yet come before it."""
@@ -393,7 +423,13 @@ class Supervisor:
                 then([{"failed": message}])
 
         environ, sockets = self.sockets.hand_over()
-        successor = Successor(self.selector, command(SUPERVISOR, self.source), environ, sockets, decided)
+        try:
+            successor = Successor(self.selector, command(SUPERVISOR, self.source), environ, sockets, decided)
+        except OSError as exc:  # it was moved away, or there is no room for a process
+            message = f"the new program cannot be started: {exc}; this one goes on"
+            _log.error("%s", f"upgrade: {message}")
+            then([{"failed": message}])
+            return
         self.successor = successor
         _log.warning("%s", f"upgrade: the new program is pid {successor.process.pid}")
         self._in(UPGRADE_S, successor.give_up)

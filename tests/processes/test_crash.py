@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -13,9 +14,12 @@ from typing import Final
 
 import pytest
 
+from steelyard.control.ledger import table_bytes
+from steelyard.core import table as cells
+from steelyard.core.table import Table
 from steelyard.processes.channel import Channel
 from steelyard.processes.children import Child
-from steelyard.supervisor import Supervisor
+from steelyard.supervisor import HANG_S, TICK_S, Supervisor
 from tests.processes.balancer import (
     Balancer,
     Callers,
@@ -244,7 +248,7 @@ def test_what_a_child_said_is_no_news_when_it_was_reaped_meanwhile(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     ours, theirs = socket.socketpair()
     supervisor = Supervisor({})
-    with supervisor.selector, supervisor.commands, subprocess.Popen([sys.executable, "-c", ""]) as process:
+    with supervisor.selector, supervisor.commands or theirs, subprocess.Popen([sys.executable, "-c", ""]) as process:
         child = Child(0, process, Channel(ours))
         supervisor.selector.register(ours, selectors.EVENT_READ, child)
         theirs.close()
@@ -262,3 +266,40 @@ async def test_all_workers_at_once_are_replaced(tmp_path: Path) -> None:
             await replaced(lb, number, pid)
         assert ["one"] * 16 == [await lb.name() for _ in range(16)]
         assert 4 == (await lb.status())["workers_lost"]
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    """The machine has no room for it, here none for its channel; the others serve meanwhile."""
+    async with backend() as one, balancing(tmp_path, with_workers(2, one.port)) as lb:
+        before = resource.prlimit(lb.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(lb.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        pids = [(await lb.workers())[0], lb.control()]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        await lb.says("worker 0 cannot be started: [Errno 24] Too many open files; another try in ")
+        await lb.says("the control process cannot be started: [Errno 24] Too many open files; another try in ")
+        assert alive(lb.pid)
+        resource.prlimit(lb.pid, resource.RLIMIT_NOFILE, before)
+        await lb.says("the control process goes on with configuration 1")
+        await replaced(lb, 0, pids[0])
+        assert ["one"] * 16 == [await lb.name() for _ in range(16)]
+
+
+def test_a_worker_whose_loop_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After HANG_S without a sign of life, and not before; a machine that slept does not count."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    supervisor = Supervisor({})
+    supervisor.table = Table(bytearray(table_bytes(10, 1)), 10, 1, 0)
+    ours, theirs = socket.socketpair()
+    with supervisor.selector, supervisor.commands or theirs, theirs:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+            child = supervisor.workers[0] = Child(0, process, Channel(ours))
+            supervisor.table.set_mine(cells.BALANCER, cells.BEAT, int((child.born + 10) * 1000))
+            supervisor.ticked = child.born + 10 + HANG_S - 1
+            supervisor._tick(child.born + 10 + HANG_S - 0.1)
+            assert process.poll() is None
+            supervisor._tick(child.born + 10 + 2 * HANG_S)  # we have not been there ourselves
+            assert process.poll() is None
+            supervisor._tick(child.born + 10 + 2 * HANG_S + TICK_S)
+            assert -signal.SIGKILL == process.wait()
+        ours.close()

@@ -1,7 +1,9 @@
 """A new program takes over the sockets while requests come in; one that does not come up changes nothing."""
 
 import asyncio
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,26 @@ async def test_a_new_program_that_does_not_come_up_changes_nothing(tmp_path: Pat
             assert "failed" not in await lb.ask("upgrade")
             await taken_over(lb)
             assert "one" == await lb.name()
+
+
+async def test_a_program_that_is_not_there_any_more_changes_nothing(tmp_path: Path) -> None:
+    """Its Python was moved away; when that is back, an upgrade succeeds."""
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    how: dict[str, Any] = {
+        "command": (str(python), "-m", "steelyard"),
+        "environ": {"PYTHONPATH": os.pathsep.join(sys.path)},
+    }
+    async with backend() as one, balancing(tmp_path, with_workers(2, one.port), **how) as lb:
+        python.rename(tmp_path / "away")
+        answer = await lb.ask("upgrade")
+        assert "the new program cannot be started: " in answer["failed"]
+        assert str(python) in answer["failed"]
+        assert ["one"] * 4 == [await lb.name() for _ in range(4)]
+        (tmp_path / "away").rename(python)
+        assert "failed" not in await lb.ask("upgrade")
+        await taken_over(lb)
+        assert "one" == await lb.name()
 
 
 async def test_the_pid_file_is_handed_over_and_is_gone_at_the_end(tmp_path: Path) -> None:

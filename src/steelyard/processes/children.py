@@ -38,8 +38,7 @@ class Child:
     @property
     def name(self) -> str:
         """As people call it."""
-        who = "the control process" if self.number == CONTROL else f"worker {self.number}"
-        return f"{who} (pid {self.process.pid})"
+        return f"{called(self.number)} (pid {self.process.pid})"
 
     def hand(self, sockets: Sequence[tuple[str, socket.socket]]) -> None:
         """Give it those of these sockets that it has not yet."""
@@ -48,6 +47,11 @@ class Child:
             some = new[at : at + MOST_DESCRIPTORS]
             self.channel.send("sockets", {"keys": [key for key, _ in some]}, b"", [sock.fileno() for _, sock in some])
         self.given.update(key for key, _ in new)
+
+
+def called(number: int) -> str:
+    """A child of this number, as people call it."""
+    return "the control process" if number == CONTROL else f"worker {number}"
 
 
 class _Question(NamedTuple):
@@ -67,17 +71,24 @@ class Children:
         self._last_number = 0
 
     def start(self, number: int, module: str, words: Sequence[object], descriptors: Sequence[int] = ()) -> Child:
-        """Start a module as a process. Its arguments: its number, the descriptor of its channel, these, the words."""
+        """Start a module as a process. Its arguments: its number, the descriptor of its channel, these, the words.
+
+        Raises OSError.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             passed = (theirs.fileno(), *descriptors)
-            process: subprocess.Popen[Any] = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, *map(str, (number, *passed, *words))],
-                stdin=subprocess.DEVNULL,
-                pass_fds=passed,
-                process_group=0,  # Ctrl-C at a terminal is for us alone
-                **(self.user if os.geteuid() == 0 else {}),
-            )
+            try:
+                process: subprocess.Popen[Any] = subprocess.Popen(
+                    [sys.executable, "-P", "-m", module, *map(str, (number, *passed, *words))],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=passed,
+                    process_group=0,  # Ctrl-C at a terminal is for us alone
+                    **(self.user if os.geteuid() == 0 else {}),
+                )
+            except OSError:
+                ours.close()
+                raise
         child = Child(number, process, Channel(ours))
         self._all.add(child)
         self.selector.register(ours, selectors.EVENT_READ, child)

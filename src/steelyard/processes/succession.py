@@ -18,7 +18,7 @@ UPGRADE_S: Final = 60.0  # a new program that does not serve by then is given up
 
 
 class Successor:
-    """The new program. then: called with whether it came up."""
+    """The new program. then: called with whether it came up. Raises OSError where it cannot even be started."""
 
     def __init__(
         self,
@@ -31,10 +31,15 @@ class Successor:
         self.selector = selector
         self.then = then
         self.pipe, write = os.pipe()
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **environ, READY_FD: str(write)}, pass_fds=(write, *sockets)
-        )
-        os.close(write)
+        try:
+            self.process = subprocess.Popen(
+                command, env={**os.environ, **environ, READY_FD: str(write)}, pass_fds=(write, *sockets)
+            )
+        except OSError:
+            os.close(self.pipe)
+            raise
+        finally:
+            os.close(write)
         self.decided = False
         selector.register(self.pipe, selectors.EVENT_READ, self._heard)
 
