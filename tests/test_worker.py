@@ -3,16 +3,20 @@
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from steelyard import LoadBalancer
 from steelyard.control import config
+from steelyard.control.ledger import table_bytes
 from steelyard.core.guard import Guarded
 from steelyard.core.spec import BackendSpec, ListenerSpec, PolicySpec, PoolSpec, RouteSpec, Spec
+from steelyard.core.table import Table
 from steelyard.errors import ConfigError
 from steelyard.observe.accesslog import Record
+from steelyard.proxy.listener import Listener
+from steelyard.worker import DRAIN_POLL_S, Worker
 from tests.control.own import own_policies
 
 ANSWERED = {"listeners": {"web": {"bind": "127.0.0.1:0", "routes": [{"respond": {"body": "hello"}}]}}, "pools": {}}
@@ -69,3 +73,37 @@ async def test_a_policy_that_cannot_be_had_is_an_error_before_anything_listens()
 async def test_a_built_in_policy_is_not_watched() -> None:
     async with LoadBalancer(config.from_arguments(["127.0.0.1:1"], "127.0.0.1:0")) as lb:
         assert not isinstance(lb.pool("web").policy, Guarded)
+
+
+class Accepting:
+    """A listener whose socket had just given a client to the event loop when it was told to stop."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.served = 0
+        self.dropped_after: list[int] = []
+
+    def stop_accepting(self) -> None:
+        asyncio.get_running_loop().call_soon(self._come)
+
+    def _come(self) -> None:
+        self.now = 1
+        asyncio.get_running_loop().call_later(2 * DRAIN_POLL_S, self._go)
+
+    def _go(self) -> None:
+        self.now, self.served = 0, 1
+
+    def clients(self) -> int:
+        return self.now
+
+    def drop(self) -> None:
+        self.dropped_after.append(self.served)
+
+
+async def test_a_drain_waits_for_who_is_accepted_in_its_first_round() -> None:
+    """Such a client is not counted yet when the drain begins, and was lost."""
+    worker = Worker(Table(bytearray(table_bytes(10, 1)), 10, 1, 0))
+    listener = Accepting()
+    worker.listeners["web"] = cast(Listener, listener)
+    await worker.stop(5.0)
+    assert [1] == listener.dropped_after

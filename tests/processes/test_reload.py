@@ -357,15 +357,17 @@ async def test_ten_thousand_backends_are_in_force_soon_and_stall_nobody(tmp_path
 
     async with balancing(tmp_path, config(0)) as lb:
         for turn in (1, 2, 3):
-            before = sum(map(cpu_s, (lb.control(), *await lb.workers())))
+            pids = (lb.control(), *await lb.workers())
+            before = list(map(cpu_s, pids))
             await lb.reload(config(turn))
-            cost_s = sum(map(cpu_s, (lb.control(), *await lb.workers()))) - before
+            cost_s = [cpu_s(pid) - was for pid, was in zip(pids, before, strict=True)]
             await lb.says(f"reload: configuration {turn + 1}")
             line = next(line for line in lb.program.complained.splitlines() if f"configuration {turn + 1}" in line)
-            print(f"{line}; {cost_s:.2f} s of CPU in all")
+            print(f"{line}; CPU time: control process {cost_s[0]:.2f} s, slowest worker {max(cost_s[1:]):.2f} s")
             assert "10000 changes" in line
             assert float(PAUSE_MS.findall(line)[0]) < 50
-            assert cost_s < 3  # three processes, one of which checks ten thousand backends
+            # The workers go side by side. Twice the bound: a busy machine makes CPU time longer, too.
+            assert cost_s[0] + max(cost_s[1:]) < 2.0
 
 
 @pytest.mark.needs("nginx")

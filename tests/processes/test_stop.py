@@ -58,17 +58,20 @@ async def _refused(lb: Balancer) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_who_waits_to_be_accepted_is_served(tmp_path: Path) -> None:
-    """The workers are stopped, so that connections pile up in the kernel; then the balancer is told to end."""
+@pytest.mark.parametrize("late", [False, True])
+async def test_who_waits_to_be_accepted_is_served(tmp_path: Path, late: bool) -> None:
+    """The workers are stopped, so that connections pile up in the kernel, before the balancer is told to end or after:
+    what is accepted in the very round in which a worker hears of the end counts, too."""
     async with backend() as one, balancing(tmp_path, with_workers(2, one.port)) as lb:
         workers = await lb.workers()
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
-        clients = [await lb.client() for _ in range(WAITING)]
-        for client in clients:
-            client.get()
+        clients = [] if late else [await lb.client() for _ in range(WAITING)]
         lb.signal(signal.SIGTERM)
         await lb.says("stopping")
+        clients = clients or [await lb.client() for _ in range(WAITING)]
+        for client in clients:
+            client.get()
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
         for client in clients:
