@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from steelyard import LoadBalancer
 from steelyard.control import config
-from steelyard.control.ledger import Ledger, table_rows
+from steelyard.control.ledger import Ledger, table_bytes, table_rows
 from steelyard.core.backend import Backend
 from steelyard.core.guard import Guarded
 from steelyard.core.policy import Pick
@@ -22,7 +22,8 @@ from steelyard.core.table import IN_FLIGHT, Table
 from steelyard.errors import NONE_UP, ConfigError
 from steelyard.observe.accesslog import AccessLog, Record
 from steelyard.proxy.bind import bind, key_of
-from steelyard.worker import Change, Paces, Worker
+from steelyard.proxy.listener import Listener
+from steelyard.worker import DRAIN_POLL_S, Change, Paces, Worker
 from tests.control.own import own_policies
 from tests.fakes_core import no_chance
 from tests.real.support import until
@@ -328,3 +329,37 @@ async def test_a_switch_does_not_count_what_went_on_since_it_was_prepared(
     clock += 50.0
     await stage.worker.switch(change, {}, paces)
     assert 0.0 == paces.longest_s
+
+
+class Accepting:
+    """A listener whose socket had just given a client to the event loop when it was told to stop."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.served = 0
+        self.dropped_after: list[int] = []
+
+    def stop_accepting(self) -> None:
+        asyncio.get_running_loop().call_soon(self._come)
+
+    def _come(self) -> None:
+        self.now = 1
+        asyncio.get_running_loop().call_later(2 * DRAIN_POLL_S, self._go)
+
+    def _go(self) -> None:
+        self.now, self.served = 0, 1
+
+    def clients(self) -> int:
+        return self.now
+
+    def drop(self) -> None:
+        self.dropped_after.append(self.served)
+
+
+async def test_a_drain_waits_for_who_is_accepted_in_its_first_round() -> None:
+    """Such a client is not counted yet when the drain begins, and was lost."""
+    worker = Worker(Table(bytearray(table_bytes(10, 1)), 10, 1, 0))
+    listener = Accepting()
+    worker.listeners["web"] = cast(Listener, listener)
+    await worker.stop(5.0)
+    assert [1] == listener.dropped_after

@@ -114,7 +114,7 @@ class Supervisor:
         try:
             return self.children.start(number, module, words, descriptors)
         except OSError as exc:
-            self._replace(number, name_of(number), f"cannot be started: {exc.strerror}", 0.0)
+            self._replace(number, name_of(number), f"cannot be started: {exc.strerror}{self.children.mend}", 0.0)
             return None
 
     def _start_control(self) -> None:

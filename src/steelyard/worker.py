@@ -233,6 +233,7 @@ class Worker:
         for listener in self.listeners.values():
             listener.stop_accepting()
         try:
+            await sleep(min(DRAIN_POLL_S, drain_s))  # who was accepted in this very round is a client in the next one
             while self.clients() and monotonic() < deadline:  # noqa: ASYNC110 (an event would cost each connection)
                 await sleep(DRAIN_POLL_S)
         finally:  # also when the drain itself is cancelled

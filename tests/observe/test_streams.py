@@ -153,3 +153,16 @@ def test_a_balancer_that_is_started_with_closed_streams_runs_and_ends_like_any(r
     said = heard.read_text()
     assert "Traceback" not in said
     assert (">&-" not in redirected.split()) is ("listening on" in said)
+
+
+def test_a_line_is_written_in_one_piece() -> None:
+    """Who reads it from a pipe never sees it without its end, buffered or not."""
+    pieces: list[str] = []
+
+    class Unbuffered(io.StringIO):
+        def write(self, text: str) -> int:
+            pieces.append(text)
+            return len(text)
+
+    say("listening", Unbuffered())
+    assert ["listening\n"] == pieces

@@ -1,15 +1,37 @@
-"""What the processes of a balancer run on is uvloop where it is installed; a channel is tried on asyncio's loop too."""
+"""What the tests of processes share.
+
+What the processes of a balancer run on is uvloop where it is installed; a channel is tried on asyncio's loop too.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 
+from tests.processes.anyone import NOBODY, Anyone, somebody
+
 ON_BOTH_LOOPS = {"test_wire.py"}
+
+# What a failing assertion compared is said for these, too.
+pytest.register_assert_rewrite("tests.processes.balancer")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     both: dict[str, Callable[[], asyncio.AbstractEventLoop]]
     both = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
     return both if item.path.name in ON_BOTH_LOOPS else {"uvloop": both["uvloop"]}
+
+
+@pytest.fixture
+def anyone() -> Iterator[Anyone]:
+    """Somebody who is not root, with a directory of its own."""
+    with somebody(NOBODY) as found:
+        yield found
+
+
+@pytest.fixture
+def roots() -> Iterator[Anyone]:
+    """A directory of root's that everybody may look into."""
+    with somebody("root") as found:
+        yield found

@@ -12,7 +12,7 @@ import pytest
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec, RespondSpec, RouteSpec
 from steelyard.proxy.bind import Address, address_of, bind
-from steelyard.proxy.listener import Listener
+from steelyard.proxy.listener import FAREWELL_S, Listener
 from tests.fakes import FakeTransport, Peer, World, answer, forwarded, request
 
 
@@ -100,12 +100,49 @@ def test_a_stop_accepts_nothing_more_and_lets_what_is_in_flight_finish(world: Wo
     backend << forwarded()
     listener.stop_accepting()
     listener.stop_accepting()
-    world.loop.settle()
+    world.turn(FAREWELL_S)
     assert world.loop.servers[0].closed
     assert ("closed", "open") == (idle.end, busy.end)
     backend >> answer("HTTP/1.1 200 OK", "Content-Length: 0")
     busy << answer("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close")
     assert set() == world.context.downstreams
+
+
+def test_a_request_that_was_on_its_way_when_it_stopped_is_answered_as_the_last(world: World) -> None:
+    """Its client could not know: an idle connection that is closed at once would reset it."""
+    listener = a_listener(world)
+    run(world, listener)
+    client = world.client()
+    listener.stop_accepting()
+    world.turn(FAREWELL_S / 2)
+    assert "open" == client.end
+    client >> request()
+    backend = world.accept("a")
+    backend << forwarded()
+    backend >> answer("HTTP/1.1 200 OK", "Content-Length: 0")
+    client << answer("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close")
+    assert "closed" == client.end
+    assert set() == world.context.downstreams
+
+
+@pytest.mark.real
+async def test_who_is_let_in_at_the_stop_is_a_client_already(make: object) -> None:
+    """A drain that does not count them would be over before they have been heard."""
+    world = make(routes=())  # type: ignore[operator]
+    world.context.on_record = None
+    listener = Listener(asyncio.get_running_loop(), a_spec(), world.context)
+    await listener.start()
+    with socket.create_connection((listener.address.host, listener.address.port)):
+        assert 0 == listener.clients()
+        listener.stop_accepting()
+        assert 1 == listener.clients()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (1, set()) == (listener.clients(), listener.arriving)
+        listener.drop()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert 0 == listener.clients()
 
 
 def test_a_drop_closes_everything_at_once(world: World) -> None:

@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.real.client import HOST, PATIENCE_S, Client
 from tests.real.support import free_ports, until
@@ -52,14 +52,15 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*command: str) -> AsyncIterator[Program]:
-    """Start a program; whatever happens, it is gone afterwards."""
+async def program(*command: str, environ: Mapping[str, str] | None = None, **how: Any) -> AsyncIterator[Program]:
+    """Start a program; whatever happens, it is gone afterwards. environ: added; how: as for subprocess."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **(environ or {})},
+        **how,
     )
     started = Program(process)
     try:

@@ -36,9 +36,12 @@ the exit code is then 1.
 
 
 def check(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The configuration.", show_default=False)] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", readable=False, help="The configuration.", show_default=False)
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The same.", show_default=False)
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", readable=False, help="The same.", show_default=False),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say of every default what it is and why.")] = False,
     json_schema: Annotated[

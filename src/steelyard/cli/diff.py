@@ -12,7 +12,7 @@ COLOURS: Final = {"added": typer.colors.GREEN, "removed": typer.colors.RED, "cha
 
 
 def diff(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration to compare with.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="The configuration to compare with.")],
     pid: Pid = None,
 ) -> None:
     """Show what a reload of FILE would change in the running balancer, and which recent requests would go elsewhere.

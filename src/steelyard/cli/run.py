@@ -42,7 +42,12 @@ def run(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help="A configuration file, in place of backends.", show_default=False
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="A configuration file, in place of backends.",
+            readable=False,  # what cannot be read is told like all else about it
+            show_default=False,
         ),
     ] = None,
     listen: Annotated[

@@ -28,7 +28,8 @@ def say(line: str, stream: TextIO) -> None:
     """Print a line at once, or not, where it cannot be written."""
     if takes(stream):
         with suppress(OSError):
-            print(line, file=stream, flush=True)
+            stream.write(f"{line}\n")  # in one piece: an unbuffered print writes the line's end by itself
+            stream.flush()
 
 
 def takes(stream: TextIO) -> bool:

@@ -74,6 +74,13 @@ class Children:
         self._asked: dict[int, _Question] = {}
         self._last_number = 0
 
+    @property
+    def mend(self) -> str:
+        """What may help where one cannot be started."""
+        who = self.user.get("user")
+        mend = f"; let user {who} read Python and Steelyard where they are installed, or take user: out"
+        return "" if who is None or os.geteuid() != 0 else mend
+
     def start(self, number: int, module: str, words: Sequence[object], descriptors: Sequence[int] = ()) -> Child:
         """Start a module as a process. Its arguments: its number, the descriptor of its channel, these, the words.
 

@@ -3,6 +3,7 @@
 import socket
 from asyncio import AbstractEventLoop, Server, Task
 from collections.abc import Sequence
+from typing import Final
 
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
@@ -10,6 +11,10 @@ from steelyard.proxy.bind import WILDCARDS, Address, SocketFile, address_of, bin
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.downstream import Downstream
 from steelyard.wire.peer import Network
+
+# What an idle connection gets before it is closed: a request may have left its client already, and would be reset. So
+# long takes the longest round trip, or a short one of which a packet was lost.
+FAREWELL_S: Final = 1.0
 
 
 class Listener:
@@ -65,7 +70,7 @@ class Listener:
         self.context.adopt(spec, router, networks)
 
     def stop_accepting(self) -> None:
-        """Accept nothing more; idle connections close, busy ones after their answer.
+        """Accept nothing more; connections close after their next answer, idle ones after FAREWELL_S.
 
         Who waits to be accepted is let in before: its connection is open, as far as it knows, and a request may be
         on its way.
@@ -74,15 +79,19 @@ class Listener:
         if self.file is not None:
             self.file.remove()
             self.file = None
-        now = self.context.wheel.now()
-        for downstream in list(self.context.downstreams):
-            downstream.retire(now)
         servers, self.servers = self.servers, []
         if servers:
             for sock in self.socks or ():
                 self._let_in(sock)
         for server in servers:
             server.close()
+        self.loop.call_later(FAREWELL_S, self._retire)
+
+    def _retire(self) -> None:
+        """Who asks nothing has had its time; who is answered goes when that is done."""
+        now = self.context.wheel.now()
+        for downstream in list(self.context.downstreams):
+            downstream.retire(now)
 
     def _let_in(self, sock: socket.socket) -> None:
         """Accept all that wait."""
