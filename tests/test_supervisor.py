@@ -292,9 +292,9 @@ def test_where_there_is_no_room_for_a_process_there_is_no_start(stage: Stage, ca
     stage.children.refuses = 1
     stage.begin()
     assert 1 == stage.supervisor.status
-    assert ["the control process cannot be started: Resource temporarily unavailable; nothing was served yet"] == (
-        caplog.messages
-    )
+    assert [
+        "the control process cannot be started: [Errno 11] Resource temporarily unavailable; nothing was served yet"
+    ] == (caplog.messages)
 
 
 # Another configuration.
@@ -446,7 +446,10 @@ def test_one_that_cannot_be_started_for_want_of_room_is_tried_again(
     assert (3, None) == (len(stage.numbers()), stage.supervisor.status)
     stage.wait(0.5)
     assert [CONTROL, 0, 1, 1] == stage.numbers()
-    assert "worker 1 cannot be started: Resource temporarily unavailable; another one is started" in caplog.messages[1]
+    assert (
+        "worker 1 cannot be started: [Errno 11] Resource temporarily unavailable; another one is started"
+        in caplog.messages[1]
+    )
 
 
 def test_all_may_die_in_one_round(stage: Stage) -> None:
@@ -686,7 +689,7 @@ def test_a_new_program_that_cannot_be_started_is_said(
     stage.serve()
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     stage.ask("upgrade")
-    expected = "the new program cannot be started: No such file or directory"
+    expected = "the new program cannot be started: [Errno 2] No such file or directory: '/no/such/python'"
     assert [("answer", [{"failed": expected}])] == stage.control.heard()
     assert [f"no upgrade: {expected}"] == caplog.messages
 

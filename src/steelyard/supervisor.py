@@ -47,7 +47,7 @@ WORKER_MODULE: Final = "steelyard.processes.worker_process"
 STOP: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 TICK_S: Final = 0.25
 KILL_AFTER_S: Final = 5.0  # what a process gets beyond its drain before it is killed
-ANSWER_S: Final = 0.5  # in which the control process still answers who asked for the upgrade
+ANSWER_S: Final = 0.5
 
 _log = logging.getLogger("steelyard")
 
@@ -109,12 +109,12 @@ class Supervisor:
 
     def _start(self, number: int, module: str, words: Sequence[object], descriptors: list[int]) -> Child | None:
         """Start one of ours, unless all is to end; where there is no room for it, it is tried again."""
-        if self.stopping:
+        if self.stopping or self.status is not None:
             return None
         try:
             return self.children.start(number, module, words, descriptors)
         except OSError as exc:
-            self._replace(number, name_of(number), f"cannot be started: {exc.strerror}{self.children.mend}", 0.0)
+            self._replace(number, name_of(number), f"cannot be started: {exc}{self.children.mend}", 0.0)
             return None
 
     def _start_control(self) -> None:
@@ -313,10 +313,8 @@ class Supervisor:
             return
         pause_s = self.restarts.pause_s(number, age_s)
         _log.warning("%s", f"{name} {what}; another one is started" + (f" in {pause_s:g} s" if pause_s else ""))
-        if number == CONTROL:
-            self.later.after(pause_s, self._start_control)
-        else:
-            self.later.after(pause_s, lambda: self._start_worker(number))
+        start = self._start_control if number == CONTROL else lambda: self._start_worker(number)
+        self.later.after(pause_s, start)
 
     # Ending.
 
@@ -344,9 +342,12 @@ class Supervisor:
         self._end_if_alone()
 
     def _end_if_alone(self) -> None:
-        if not self.workers:
-            self.children.kill()
-            self.status = 0
+        if not self.workers:  # who asked for an upgrade may still wait for what the control process says of it
+            self.later.after(ANSWER_S if self.successor is not None else 0.0, self._end)
+
+    def _end(self) -> None:
+        self.children.kill()
+        self.status = 0
 
     def _upgrade(self, then: Then) -> None:
         """Start the program anew on our sockets; when it serves we drain, and when it does not we go on."""
@@ -370,7 +371,7 @@ class Supervisor:
             if came_up:
                 notify(f"MAINPID={successor.process.pid}")
                 then([{"pid": successor.process.pid}])
-                self.later.after(ANSWER_S, lambda: self._stop(handed_over=True))
+                self._stop(handed_over=True)
             else:
                 refuse("the new program did not come up (what it said stands in the log); this one goes on")
 
@@ -378,7 +379,7 @@ class Supervisor:
             words = command(SUPERVISOR, self.source)
             successor = Successor(self.selector, words, *self.sockets.hand_over(), decided)
         except OSError as exc:
-            refuse(f"the new program cannot be started: {exc.strerror}")
+            refuse(f"the new program cannot be started: {exc}")
             return
         self.successor = successor
         _log.warning("%s", f"upgrade: the new program is pid {successor.process.pid}")
@@ -392,8 +393,7 @@ def main() -> None:
         raise_file_limit()
         with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
             comm.write("steelyard")
-        status = Supervisor(json.loads(sys.argv[1])).run()
-    sys.exit(status)
+        sys.exit(Supervisor(json.loads(sys.argv[1])).run())
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ pytestmark = pytest.mark.real
 
 def test_it_says_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, 12) as (balancer,):
-        balancer.answer = {"lines": ["configuration 2 is in force (1 change) in 0.01 s", "ü"]}
+        balancer.answer = {"configuration": 2, "changes": 1, "took_s": 0.014, "pause_s": 0.0031}
         result = invoke("reload")
-    assert (0, "configuration 2 is in force (1 change) in 0.01 s\nü\n", "") == (
+    expected = "configuration 2 is in force (1 change; longest pause of a worker 3.1 ms) after 0.01 s\n"
+    assert (0, expected, "") == (
         result.exit_code,
         result.stdout,
         result.stderr,

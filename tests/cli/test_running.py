@@ -29,7 +29,7 @@ def test_of_several_one_has_to_be_named(command: str, tmp_path: Path, monkeypatc
 
 def test_the_one_that_is_named_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with several(tmp_path, monkeypatch, 12, 4711) as balancers:
-        balancers[1].answer = {"lines": ["configuration 2 is in force"]}
+        balancers[1].answer = {"configuration": 2, "changes": 3, "took_s": 0.5, "pause_s": 0.0}
         result = invoke("reload", "--pid", 4711)
     assert (0, [], [{"do": "reload"}]) == (result.exit_code, balancers[0].asked, balancers[1].asked)
 

@@ -12,6 +12,8 @@ import uvloop
 from tests.processes.anyone import NOBODY, Anyone, somebody
 
 ON_BOTH_LOOPS = {"test_wire.py"}
+# They start programs as another user, which uvloop's subprocesses cannot.
+ON_ASYNCIO = {"test_bad_input.py", "test_user.py"}
 
 # What a failing assertion compared is said for these, too.
 pytest.register_assert_rewrite("tests.processes.balancer")
@@ -20,7 +22,10 @@ pytest.register_assert_rewrite("tests.processes.balancer")
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     both: dict[str, Callable[[], asyncio.AbstractEventLoop]]
     both = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
-    return both if item.path.name in ON_BOTH_LOOPS else {"uvloop": both["uvloop"]}
+    if item.path.name in ON_BOTH_LOOPS:
+        return both
+    loop = "asyncio" if item.path.name in ON_ASYNCIO else "uvloop"
+    return {loop: both[loop]}
 
 
 @pytest.fixture

@@ -273,8 +273,8 @@ async def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path) -
         pids = [(await lb.workers())[0], lb.control()]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        await lb.says("worker 0 cannot be started: Too many open files; another")
-        await lb.says("the control process cannot be started: Too many open files; another")
+        await lb.says("worker 0 cannot be started: [Errno 24] Too many open files; another")
+        await lb.says("the control process cannot be started: [Errno 24] Too many open files; another")
         assert alive(lb.pid)
         resource.prlimit(lb.pid, resource.RLIMIT_NOFILE, before)
         await lb.says("the control process goes on with configuration 1")

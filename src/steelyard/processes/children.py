@@ -78,7 +78,7 @@ class Children:
     def mend(self) -> str:
         """What may help where one cannot be started."""
         who = self.user.get("user")
-        mend = f"; let user {who} read Python and Steelyard where they are installed, or take user: out"
+        mend = f"; user: let user {who} read Python and Steelyard where they are installed, or take it out"
         return "" if who is None or os.geteuid() != 0 else mend
 
     def start(self, number: int, module: str, words: Sequence[object], descriptors: Sequence[int] = ()) -> Child:

@@ -203,7 +203,8 @@ class ControlProcess:
         async with self.reloading:
             began = perf_counter()
             try:
-                found, pause_s = await self._reload()
+                with collector.paused():
+                    found, pause_s = await self._reload()
             except (ConfigError, NotTaken) as exc:
                 self.ledger.table.fetch_add(cells.BALANCER, cells.REFUSED, 1)
                 for line in str(exc).splitlines():
@@ -218,9 +219,8 @@ class ControlProcess:
     async def _reload(self) -> tuple[int, float]:
         if source.file_of(self.source) is None:
             raise NotTaken("started without a file, so there is nothing to read again; use steelyard run -c FILE")
-        with collector.paused():
-            spec = source.read(self.source)
-            found = changes(self.spec, spec)
+        spec = source.read(self.source)
+        found = changes(self.spec, spec)
         for change in found:
             if not change.reload:
                 what = f"cannot be changed from {change.before} by a reload (got {change.after})"

@@ -29,8 +29,8 @@ def ready_lines(spec: Spec, addresses: Mapping[str, str]) -> list[str]:
 def reload_line(reload: Mapping[str, Any]) -> str:
     """What came of a reload, in a line for people."""
     count = f"{reload['changes']} change{'' if reload['changes'] == 1 else 's'}"
-    took = f"in force after {reload['took_s']:.2f} s, longest pause of a worker {reload['pause_s'] * 1000:.1f} ms"
-    return f"configuration {reload['configuration']}: {count}, {took}"
+    pause = f"longest pause of a worker {reload['pause_s'] * 1000:.1f} ms"
+    return f"configuration {reload['configuration']} is in force ({count}; {pause}) after {reload['took_s']:.2f} s"
 
 
 def _shown(backends: Sequence[BackendSpec]) -> str:
