@@ -220,6 +220,20 @@ def test_a_ledger_made_again_from_what_is_in_force_goes_on() -> None:
     assert given not in (flying, *rows["web"].tiers, *rows["web"].backends)
 
 
+def test_who_does_not_know_what_was_settled_writes_every_weight_and_believes_in_who_is_not_checked() -> None:
+    """The control process died between putting a configuration into force and settling it."""
+    ledger = a_ledger()
+    plan = take(ledger, pools(A, B))
+    heavier = pools(BackendSpec("a", 1, 5), B, health_check=None)
+    ledger.table.set(plan["web"].backends[1], cells.STATUS, cells.SILENT)
+    after = Ledger(ledger.table, heavier, ledger.plan(heavier))
+    generation = ledger.table.get(plan["web"].tiers[0], cells.GENERATION)
+    after.write_weights()
+    assert [(5, 5000), (1, 1000)] == weights(after, plan["web"].backends)
+    assert cells.UP == ledger.table.get(plan["web"].backends[1], cells.STATUS)
+    assert generation < ledger.table.get(plan["web"].tiers[0], cells.GENERATION)
+
+
 def test_a_ledger_over_an_empty_table_begins_behind_the_balancers_row() -> None:
     assert (FIRST, [], {}) == (a_ledger().used, list(a_ledger().free), a_ledger().rows)
 

@@ -127,6 +127,14 @@ async def test_a_diff_compares_with_what_is_in_force_and_looks_where_requests_go
     assert any("6" in line for line in found["moves"])
 
 
+async def test_what_the_command_line_has_settled_is_no_difference(stage: Stage) -> None:
+    """`steelyard run -c a.yaml --workers 2` goes by it, whatever the file says."""
+    stage.process.answers["ask"] = []
+    stage.process.source["overrides"] = {"workers": stage.process.spec.workers}
+    found = await stage.call(do="diff", text=TEXT + "workers: 9\n", file="/etc/a.yaml")
+    assert [] == found["changes"]
+
+
 async def test_a_diff_with_a_configuration_that_cannot_run_says_why(stage: Stage) -> None:
     found = await stage.call(do="diff", text="listeners: {}\nnonsense: 1\n", file="/etc/a.yaml")
     assert "/etc/a.yaml:2: nonsense: unknown key" in found["failed"]

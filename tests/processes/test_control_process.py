@@ -155,6 +155,7 @@ async def test_a_reload_reads_the_file_anew(stage: Stage, caplog: pytest.LogCapt
     [
         ("unknown key", "pool: app", "pol: app"),
         ("workers: cannot be changed from 2 by a reload", "workers: 2", "workers: 3"),
+        ("pid_file: cannot be changed from off by a reload", "workers: 2", "workers: 3\npid_file: /a"),
     ],
 )
 async def test_a_reload_that_is_refused_tells_nobody_to_prepare(

@@ -142,12 +142,15 @@ class Ledger:
                     self.lots.free(row)
 
     def write_weights(self) -> None:
-        """Set every weight as it is configured: it is not known which were meant otherwise."""
+        """Set every weight as it is configured: it is not known which were meant otherwise. Nor what was held against
+        backends that nobody checks: they are believed in."""
         for pool in self.spec.pools:
             rows = self.rows[pool.name]
             home = dict(zip(ranks_of(pool), rows.tiers, strict=True))
             for one, row in zip(pool.backends, rows.backends, strict=True):
                 self._weigh(one, row)
+                if pool.health_check is None:
+                    self.table.set(row, cells.STATUS, cells.UP)
                 self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
 
     def _weigh(self, one: BackendSpec, row: int) -> None:

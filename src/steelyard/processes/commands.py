@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from time import monotonic
@@ -90,6 +91,7 @@ class Commands:
     async def diff(self, words: Words) -> Words:
         """What a reload of this text would change. text, file: of the configuration, and what it is called."""
         new = config.loads(words["text"], words["file"], beside=Path(words["file"]).parent)
+        new = replace(new, **self.process.source.get("overrides", {}))  # the command line wins over every file
         old = self.process.spec
         answers = await self.process.ask("ask", {"parts": parts_needed(old, new)})
         seen = [Seen(*one) for answer in answers for one in answer.get("seen", [])]

@@ -221,11 +221,14 @@ class ControlProcess:
             raise NotTaken("started without a file, so there is nothing to read again; use steelyard run -c FILE")
         spec = source.read(self.source)
         found = changes(self.spec, spec)
-        for change in found:
-            if not change.reload:
-                what = f"cannot be changed from {change.before} by a reload (got {change.after})"
-                mend = "steelyard upgrade starts anew with it, and loses no request"
-                raise NotTaken(f"{self.source['file']}: {change.key}: {what}; {mend}")
+        where, mend = self.source["file"], "steelyard upgrade starts anew with it, and loses no request"
+        settled = [
+            f"{where}: {one.key}: cannot be changed from {one.before} by a reload (got {one.after}); {mend}"
+            for one in found
+            if not one.reload
+        ]
+        if settled:
+            raise NotTaken("\n".join(settled))
         make_ready(spec)
         pause_s = await self._put_into_force(spec)
         return len(found), pause_s
