@@ -19,7 +19,7 @@ from steelyard import supervisor as module
 from steelyard.core import table as cells
 from steelyard.core.spec import ListenerSpec
 from steelyard.core.table import Table
-from steelyard.processes import runtime
+from steelyard.processes import runtime, terminal
 from steelyard.processes.channel import Channel, Message
 from steelyard.processes.children import CONTROL, Child, Children, Words
 from steelyard.processes.sockets import words_of
@@ -214,7 +214,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     clock = Clock()
     for name in ("steelyard.supervisor", "steelyard.processes.children", "steelyard.processes.later"):
         monkeypatch.setattr(sys.modules[name], "time", clock)
-    monkeypatch.setattr(module, "has_terminal", lambda: False)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: False)
     stage = Stage(clock, {"file": "a.yaml", "title": "a.yaml"})
     monkeypatch.setattr(module, "notify", lambda *lines: stage.notified.extend(lines))
     yield stage
@@ -583,9 +583,29 @@ def test_a_signal_while_all_prepare_ends_when_they_have_ended(stage: Stage, caps
 def test_a_terminal_that_is_closed_ends_it(stage: Stage) -> None:
     """Which nobody means as a reload."""
     stage.serve()
-    stage.supervisor.had_terminal = True
+    stage.supervisor.terminal.had = True
     stage.signal(signal.SIGHUP)
     assert ([], True) == (stage.control.heard(), stage.supervisor.stopping)
+
+
+def test_a_hangup_long_after_the_terminal_has_gone_is_a_reload(stage: Stage) -> None:
+    """Started from a session that has ended since: what comes now is somebody's."""
+    stage.serve()
+    stage.supervisor.terminal.had = True
+    for _ in range(3):
+        stage.wait(terminal.MOMENT_S)
+    stage.signal(signal.SIGHUP)
+    assert ([("reload", {})], False) == (stage.control.heard(), stage.supervisor.stopping)
+
+
+def test_what_the_control_process_says_out_of_turn_is_not_done(stage: Stage) -> None:
+    """It may be another user's by then: nobody is started as root because of it."""
+    stage.serve()
+    before = (stage.supervisor.count, stage.supervisor.children.user, stage.numbers())
+    stage.ask("open")
+    stage.ask("commit")
+    assert before == (stage.supervisor.count, stage.supervisor.children.user, stage.numbers())
+    assert None is stage.supervisor.status
 
 
 # A new program.

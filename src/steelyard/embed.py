@@ -67,6 +67,7 @@ class LoadBalancer:
         try:
             await _put_into_force(self.spec, worker, ledger, checks)
         except BaseException:
+            checks.stop()
             await worker.stop(0.0)
             raise
         self._worker, self._ledger, self._checks = worker, ledger, checks

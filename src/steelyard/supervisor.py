@@ -30,17 +30,19 @@ from steelyard.core import table as cells
 from steelyard.core.table import Table
 from steelyard.errors import ListenError
 from steelyard.observe import log
-from steelyard.observe.streams import has_terminal, outlived, say
+from steelyard.observe.streams import outlived, say
 from steelyard.processes import pid_file, runtime, signals
 from steelyard.processes.channel import Message
 from steelyard.processes.children import CONTROL, Child, Children, Then, Words, name_of
 from steelyard.processes.hangs import Hangs
 from steelyard.processes.later import Later
 from steelyard.processes.limits import raise_file_limit
+from steelyard.processes.memory import shared_memory
 from steelyard.processes.notify import Watchdog, notify
 from steelyard.processes.restarts import Restarts, how_ended
 from steelyard.processes.sockets import Sockets
-from steelyard.processes.succession import SUPERVISOR, UPGRADE_S, Successor, command, report_ready
+from steelyard.processes.succession import SUPERVISOR, UPGRADE_S, Successor, command, report_ready, why_not
+from steelyard.processes.terminal import Terminal
 
 CONTROL_MODULE: Final = "steelyard.processes.control_process"
 WORKER_MODULE: Final = "steelyard.processes.worker_process"
@@ -83,7 +85,7 @@ class Supervisor:
         self.began = time.monotonic()
         self.hangs = Hangs(self.began)
         self.watchdog = Watchdog()
-        self.had_terminal = has_terminal()
+        self.terminal = Terminal()
 
     def run(self) -> int:
         """Run to the end. The exit status: 0, or that of the control process where it cannot start."""
@@ -99,10 +101,10 @@ class Supervisor:
         """Do what there is to do, and wait at most so long for it."""
         self.children.watch()
         for key, events in self.selector.select(patience_s):
-            if isinstance(key.data, Child):
-                self._talk(key.data, events)
-            else:
-                key.data()
+            try:
+                self._talk(key.data, events) if isinstance(key.data, Child) else key.data()
+            except Exception:  # a bug, or no descriptor left: what one child said must not end all
+                _log.exception("a message or an event was not understood")
         self._tick(time.monotonic())
 
     # Starting.
@@ -162,12 +164,12 @@ class Supervisor:
             child.channel.send("answer", {"id": words["id"], "answers": answers}, b"", descriptors)
 
         match message.name:
-            case "open":
+            case "open" if self.table is None:  # once: after that it is another user's word
                 self._open(words)
                 answer([], (self.memory,))
-            case "prepare":
+            case "prepare" if not self.stopping:
                 self._on_prepare(words["listeners"], message.blob, answer)
-            case "commit":
+            case "commit" if self.pending is not None:
                 self._on_commit(words, answer)
             case "drop":
                 self._drop()
@@ -197,8 +199,7 @@ class Supervisor:
         """The first message of the control process says how large all is, and who the others are to be."""
         self.count, self.rows, self.pid_file = words["workers"], words["rows"], words["pid_file"]
         self.children.user = words["user"]
-        self.memory = os.memfd_create("steelyard")
-        os.ftruncate(self.memory, words["table_bytes"])
+        self.memory = shared_memory(words["table_bytes"])
         self.table = Table(mmap(self.memory, words["table_bytes"]), self.rows, self.count)
         for number in range(self.count):
             self._start_worker(number)
@@ -226,7 +227,7 @@ class Supervisor:
 
     def _on_commit(self, words: Words, answer: Then) -> None:
         """What was prepared comes into force; a worker that was born meanwhile prepares it first."""
-        assert self.pending is not None, "nothing was prepared"
+        assert self.pending is not None
         number, self.snapshot, listeners = self.pending
         self.pending = None
         self.drain_s = words["drain_s"]
@@ -264,7 +265,7 @@ class Supervisor:
                 self._stop(at_once=self.stopping and number == signal.SIGINT)
             elif number == signal.SIGUSR2:
                 self._upgrade(lambda answers: None)
-            elif self.had_terminal and not has_terminal():
+            elif self.terminal.just_closed():
                 self._stop()  # the terminal was closed, which nobody means as a reload
             elif self.control is not None:
                 self.control.channel.send("reload")
@@ -273,6 +274,7 @@ class Supervisor:
 
     def _tick(self, now: float) -> None:
         self.later.do(now)
+        self.terminal.tick(now)
         self.watchdog.tick(now)
         self.hangs.end(now, self.table, self.workers.values())
 
@@ -289,7 +291,8 @@ class Supervisor:
             self._drop()  # who would put it into force is gone
         elif self.table is not None:
             del self.workers[child.number]
-            self.table.clear_column(child.number, self.table.get(cells.BALANCER, cells.ROWS_USED))
+            used = self.table.get(cells.BALANCER, cells.ROWS_USED)
+            self.table.clear_column(child.number, min(used, self.rows))
         self.children.forget(child)
         if self.stopping:
             self._end_if_alone()
@@ -356,15 +359,8 @@ class Supervisor:
             _log.warning("%s", f"no upgrade: {why}")
             then([{"failed": why}])
 
-        refused = ""
-        if os.getpid() == 1:
-            refused = "this is process 1 of a container, which ends with it; replace the container instead"
-        elif self.successor is not None and not self.successor.decided:
-            refused = f"an upgrade goes on already (pid {self.successor.process.pid})"
-        elif self.stopping or not self.serving:
-            refused = "this balancer is starting or stopping"
-        if refused:
-            refuse(refused)
+        if why := why_not(self.successor, self.serving and not self.stopping):
+            refuse(why)
             return
 
         def decided(came_up: bool) -> None:

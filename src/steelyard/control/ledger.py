@@ -66,6 +66,9 @@ class Ledger:
             rows = self.rows[pool.name]
             tiers.update(zip([(pool.name, rank) for rank in ranks_of(pool)], rows.tiers, strict=True))
             backends.update(zip([(pool.name, one.address) for one in pool.backends], rows.backends, strict=True))
+        for pool in spec.pools:
+            if _remembers(pool.policy):
+                self._leave_lots_that_are_too_small(pool, tiers)
         given: list[int] = []
         try:
             plan = {pool.name: self._of_pool(pool, tiers, backends, given) for pool in spec.pools}
@@ -76,6 +79,14 @@ class Ledger:
             if _remembers(pool.policy) and len(self.table.rest) > 0:
                 self._make_room(pool, plan[pool.name].tiers)
         return plan
+
+    def _leave_lots_that_are_too_small(self, pool: PoolSpec, tiers: dict[tuple[str, Rank], int]) -> None:
+        """Where a tier's memory is in use and is to grow, the tier gets another row: a plan touches nothing in use."""
+        needed = cells_needed(pool.policy.clients)
+        for rank in ranks_of(pool):
+            row = tiers.get((pool.name, rank))
+            if row is not None and 0 < self.table.get(row, cells.LOT_CELLS) < needed:
+                del tiers[pool.name, rank]
 
     def _make_room(self, pool: PoolSpec, tiers: tuple[int, ...]) -> None:
         """Have all workers remember a pool's clients as one."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
+from steelyard.core.spec import HealthCheckSpec
 from steelyard.errors import ProtocolError, SteelyardError
 from steelyard.proxy.dial import connect, why
 from steelyard.wire.http1 import scan_response
@@ -50,13 +51,17 @@ class Prober:
         self.pool = pool
         self.random = random.Random()
         self.tasks: dict[Backend, Task[None]] = {}
+        assert pool.spec.health_check is not None, f"pool {pool.name} has no checks"
+        self.check: HealthCheckSpec = pool.spec.health_check
         self.adopt()
 
     def adopt(self) -> None:
         """Check whom the pool has now, and how it says: new backends at once, the others go on in their own time."""
         check = self.pool.spec.health_check
         assert check is not None, f"pool {self.pool.name} has no checks"
-        members = set(self.pool.backends)
+        # Who would sleep for longer than is wanted now begins anew.
+        sooner = bool(self.tasks) and check.interval_s < self.check.interval_s
+        members = set() if sooner else set(self.pool.backends)
         for backend in [one for one in self.tasks if one not in members]:
             self.tasks.pop(backend).cancel()
         self.check = check

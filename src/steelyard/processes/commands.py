@@ -50,10 +50,14 @@ class Commands:
         """Take calls from now on, where there is a socket for them."""
         if self.sock is None:
             return
-        self.starting = asyncio.get_running_loop().create_task(self._serve())
+        self.starting = asyncio.get_running_loop().create_task(self._serve(self.sock))
 
-    async def _serve(self) -> None:
-        self.server = await asyncio.start_unix_server(self._call, sock=self.sock, limit=LONGEST_LINE)
+    async def _serve(self, sock: socket) -> None:
+        # Not start_unix_server: as of Python 3.13 it would remove the file, which is the supervisor's.
+        self.server = await asyncio.get_running_loop().create_server(self._protocol, sock=sock)
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=LONGEST_LINE), self._call)
 
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

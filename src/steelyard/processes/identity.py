@@ -1,6 +1,7 @@
 """As whom the processes run: `user:` of the configuration, once what only root may do is done.
 
-The supervisor stays who it was, since a reload may ask it for another privileged port; it reads nothing from outside.
+The supervisor stays who it was, since a reload may ask it for another privileged port; of
+the others it is told which addresses to listen on, and opaque bytes to pass on.
 """
 
 import os

@@ -12,8 +12,11 @@ def write(path: str) -> None:
     if not path:
         return
     try:
-        with open(path, "w", encoding="ascii") as file:
+        # Beside it and then moved there: nobody reads half of it, and no link that lies there is followed.
+        fd = os.open(f"{path}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        with open(fd, "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
+        os.replace(f"{path}.{os.getpid()}", path)
     except OSError as exc:
         _log.error("pid_file: %s cannot be written: %s; name a place where it can", path, exc.strerror)
 

@@ -44,8 +44,7 @@ def listen() -> socket.socket:
     place = directory()
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = place.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        if not _is_ours(place):
             raise NoRuntime(f"{place} is not a directory that only this user may write to; remove it, or chmod 700 it")
         path = path_of(os.getpid())
         path.unlink(missing_ok=True)  # of one with our number that did not end well
@@ -91,7 +90,9 @@ def find(pid: int | None = None) -> int:
 
 def alive() -> list[int]:
     """The process ids of all supervisors of this user whose socket answers."""
-    found = []
+    found: list[int] = []
+    if not _is_ours(directory()):
+        return found
     for path in directory().glob("*.sock"):
         if path.stem.isdigit():
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
@@ -104,6 +105,15 @@ def alive() -> list[int]:
                     continue
             found.append(int(path.stem))
     return sorted(found)
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether it is a directory that nobody else may put something into."""
+    try:
+        found = place.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _listed(running: list[int]) -> str:

@@ -2,7 +2,7 @@
 
 Backends travel in packets, so that a worker that serves can unpack ten thousand of them in short steps, and as plain
 tuples: a frozen dataclass takes ten times as long to be unpickled as to be made. Pickled: both ends are the same
-program, and what a worker is sent comes from its own supervisor alone.
+program and the same user, and the supervisor, who may be root, never unpacks what it passes on.
 """
 
 import pickle

@@ -87,7 +87,7 @@ class Sockets:
             if key in self.shared_before:
                 self.for_all.add(key)
         else:
-            held = self.held[key] = bind(spec, workers)
+            held = self.held[key] = self._bound(spec, workers)
             if spec.path is not None:
                 self.for_all.add(key)
                 self.files[key] = SocketFile(spec.path)
@@ -96,6 +96,18 @@ class Sockets:
                 held.append(more(held[0], spec.backlog))
             except OSError as exc:
                 raise ListenError(spec.name, f"{spec.address}: no socket for every worker ({exc.strerror})") from exc
+
+    def _bound(self, spec: ListenerSpec, workers: int) -> list[socket.socket]:
+        """New ones. Raises ListenError, which says so where it is we ourselves who have the port."""
+        try:
+            return bind(spec, workers)
+        except ListenError as exc:
+            ours = [str(address_of(held[0])) for held in (*self.held.values(), *self.inherited.values()) if held]
+            mine = [address for address in ours if spec.port and address.endswith(f":{spec.port}")]
+            if not mine or "in use" not in exc.what:
+                raise
+            mend = "take that out with one reload and put this in with the next, or stop and start"
+            raise ListenError(spec.name, f"{spec.address}: our own listener {mine[0]} has this port; {mend}") from exc
 
     def of(self, worker: int, workers: int, new: bool = True) -> list[tuple[str, socket.socket]]:
         """The sockets of one worker: its own, and those that nobody would serve since there were more workers once.

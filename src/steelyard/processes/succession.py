@@ -10,6 +10,7 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 SUPERVISOR: Final = "steelyard.supervisor"
@@ -64,8 +65,18 @@ def command(module: str, source: dict[str, Any]) -> list[str]:
     return [sys.executable, "-P", "-m", module, json.dumps(source)]
 
 
+def why_not(successor: Successor | None, serving: bool) -> str:
+    """Why there can be no upgrade now; empty when there can."""
+    if os.getpid() == 1:
+        return "this is process 1 of a container, which ends with it; replace the container instead"
+    if successor is not None and not successor.decided:
+        return f"an upgrade goes on already (pid {successor.process.pid})"
+    return "" if serving else "this balancer is starting or stopping"
+
+
 def report_ready() -> None:
     """Tell the program before us, if there is one, that we serve."""
     if ready := os.environ.pop(READY_FD, ""):
-        os.write(int(ready), b"!")
+        with suppress(OSError):  # it may have ended meanwhile, and then we are all there is
+            os.write(int(ready), b"!")
         os.close(int(ready))
