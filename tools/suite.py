@@ -20,7 +20,8 @@ from tools.compile import CHECKED, ROOT, compiler_works, shared_object, twins
 INTERPRETED: Final = str(ROOT / "tools" / "interpreted")
 # The tests that start servers are told nothing new by a run without compilation.
 PURE: Final = ("-m", "not real and not slow")
-WORKERS: Final = ("-n", str(min(4, max(2, os.cpu_count() or 1))), "--dist", "worksteal")
+# One more than there are cores: the tests with processes wait for those half of their time.
+WORKERS: Final = ("-n", str(min(4, 1 + (os.cpu_count() or 1))), "--dist", "worksteal")
 # The rooms that decide and that parse: a branch that no test takes there is a branch that nobody has thought through.
 WHOLLY_COVERED: Final = "src/steelyard/core/*,src/steelyard/wire/*"
 SUMMARY: Final = re.compile(r"^=+ .*(?:passed|failed|error|skipped|no tests ran).* =+$")
