@@ -4,6 +4,7 @@ What the processes of a balancer run on is uvloop where it is installed; a chann
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -14,6 +15,9 @@ from tests.processes.anyone import NOBODY, Anyone, somebody
 ON_BOTH_LOOPS = {"test_wire.py"}
 # They start programs as another user, which uvloop's subprocesses cannot.
 ON_ASYNCIO = {"test_bad_input.py", "test_user.py"}
+
+# Under nohup we would hand on that it is ignored, and a reload by it would never come.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # What a failing assertion compared is said for these, too.
 pytest.register_assert_rewrite("tests.processes.balancer")
