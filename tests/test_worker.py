@@ -337,6 +337,7 @@ class Accepting:
     def __init__(self) -> None:
         self.now = 0
         self.served = 0
+        self.arriving: set[asyncio.Task[object]] = set()
         self.dropped_after: list[int] = []
 
     def stop_accepting(self) -> None:
