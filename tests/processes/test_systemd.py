@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from steelyard.processes.notify import notify
-from tests.processes.balancer import COMMAND, Balancer, balancing, supervisors, with_workers
+from tests.processes.balancer import COMMAND, Balancer, alive, balancing, supervisors, with_workers
 from tests.real.backends import backend
 from tests.real.client import HOST
 from tests.real.support import until
@@ -71,6 +71,7 @@ async def test_it_says_when_it_serves_who_it_is_and_when_it_stops(tmp_path: Path
             lb.pid = new
             lb.signal(signal.SIGTERM)
             await until(lambda: heard("STOPPING=1"))
+            await until(lambda: not alive(new))
 
 
 async def test_it_feeds_the_watchdog(tmp_path: Path) -> None:
