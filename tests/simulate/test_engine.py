@@ -93,8 +93,9 @@ def test_a_small_run_gives_the_very_numbers_it_has_always_given() -> None:
     assert GOLDEN_TIMES == pytest.approx((engine.latencies.mean(), engine.latencies.largest, engine.now), rel=1e-12)
 
 
-GOLDEN_COUNTS = (1800, 0, 0, 109, 3)
-GOLDEN_TIMES = (16.43614784913822, 54.006584166429775, 273.7962088045655)
+# Moved once: two workers feed one machine of health now, which lies in the table, where each had its own before.
+GOLDEN_COUNTS = (1800, 0, 0, 110, 3)
+GOLDEN_TIMES = (14.908057351872568, 62.298176471759746, 281.58053299432055)
 
 
 def test_one_server_without_chance_is_worked_out_by_hand() -> None:
