@@ -80,6 +80,9 @@ CLIENT_TOO_SLOW: Final = Kind(
 NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")
 NONE_UP: Final = Kind("none_up", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Service not available")
 FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit.")
+QUEUE_TIMEOUT: Final = Kind(
+    "queue_timeout", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit, and was too long."
+)
 STOPPING: Final = Kind(
     "stopping", 0, Side.OURS, Phase.ANSWER, Retry.NEVER, "The balancer stopped before the answer was whole."
 )
@@ -103,6 +106,10 @@ CLOSED_EARLY: Final = Kind(
 # Not retried: the work may still be going on over there, and the client's patience is used up.
 RESPONSE_TIMEOUT: Final = Kind(
     "response_timeout", 504, Side.BACKEND, Phase.SENT, Retry.NEVER, "The backend did not answer in time."
+)
+# The time that a pool gives one try: it is asked for because another backend may be faster.
+TRY_TIMEOUT: Final = Kind(
+    "try_timeout", 504, Side.BACKEND, Phase.SENT, Retry.IF_SAFE, "The backend did not answer in the time of a try."
 )
 TOTAL_TIMEOUT: Final = Kind(
     "total_timeout", 504, Side.BACKEND, Phase.SENT, Retry.NEVER, "The whole exchange took too long."

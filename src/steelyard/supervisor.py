@@ -292,6 +292,7 @@ class Supervisor:
         elif self.table is not None:
             del self.workers[child.number]
             used = self.table.get(cells.BALANCER, cells.ROWS_USED)
+            self.table.keep_counters(child.number)
             self.table.clear_column(child.number, min(used, self.rows))
         self.children.forget(child)
         if self.stopping:

@@ -36,6 +36,8 @@ POOL_DEFAULTS = """\
       tries: 3
       same_backend: 0
       delay: 10ms
+      max_delay: 250ms
+      try_timeout: off
       on_status: []
       budget: 20%
       budget_floor: 3
@@ -51,6 +53,10 @@ POOL_DEFAULTS = """\
     panic_threshold: 50%
     slow_start: off
     sticky: off
+    hedge: off
+    max_in_flight: off
+    adaptive_limit: off
+    queue: off
 """
 
 EXPECTED = f"""\

@@ -26,6 +26,7 @@ ALL_KEYS = """
             headers: {X-Debug: "*", X-Tier: 2}
             content_type: image/*
             max_body: 10MiB
+            priority: 2
             pool: api
           - pool: api
         trusted_proxies: [10.0.0.0/8, "::1"]
@@ -43,13 +44,16 @@ ALL_KEYS = """
           - {address: "localhost:8002", backup: true}
         health_check: {kind: http, path: /up, expect: [200, 3xx], interval: 9s, timeout: 8s,
                        rise: 7, fall: 6, jitter: 5%, log: all}
-        retry: {tries: 1, same_backend: 2, delay: 3ms, on_status: [502, 504], budget: 4%,
-                budget_floor: 5, mark_down: on, hold_body: 6B}
+        retry: {tries: 1, same_backend: 2, delay: 3ms, max_delay: 9ms, try_timeout: 7s,
+                on_status: [502, 504], budget: 4%, budget_floor: 5, mark_down: on, hold_body: 6B}
         timeouts: {connect: 1s, response: 2s, total: 3s, idle: 4s, tunnel: 5s}
         max_idle: 10
         panic_threshold: 40%
         slow_start: {window: 20s, aggression: 1.5}
         sticky: {cookie: lb, secret: 0123456789abcdef}
+        hedge: {after: p99}
+        max_in_flight: 70
+        queue: {size: 5, timeout: 6s}
     access_log: /var/log/a.log
     drain_timeout: 5m
     workers: 3
@@ -71,6 +75,7 @@ def test_every_key_fills_its_field() -> None:
             content_type="image/*",
             pool="api",
             max_body_bytes=10 * 1024**2,
+            priority=2,
         ),
         spec.RouteSpec(pool="api"),
     )
@@ -86,12 +91,16 @@ def test_every_key_fills_its_field() -> None:
         ),
         spec.PolicySpec("hash", "header:x-user"),
         spec.HealthCheckSpec("http", "/up", ((200, 200), (300, 399)), 9.0, 8.0, 7, 6, 0.05, "all"),
-        spec.RetrySpec(1, 2, 0.003, (502, 504), 0.04, 5, True, 6),
+        spec.RetrySpec(1, 2, 0.003, 0.009, 7.0, (502, 504), 0.04, 5, True, 6),
         spec.PoolTimeouts(1, 2, 3, 4, 5),
         10,
         0.4,
         spec.SlowStartSpec(20.0, 1.5),
         spec.StickySpec("lb", "0123456789abcdef"),
+        spec.HedgeSpec(spec.After(None, 0.99)),
+        70,
+        None,
+        spec.QueueSpec(5, 6.0),
     )
     assert spec.Spec((web,), (api,), "/var/log/a.log", 300.0, 3, 20, "root", "run/lb.pid", True) == load(ALL_KEYS)
 

@@ -4,7 +4,7 @@ import pytest
 
 from steelyard.control import rules
 from steelyard.control.fault import Fault
-from steelyard.core.spec import BackendSpec, PoolSpec, Spec
+from steelyard.core.spec import After, BackendSpec, PoolSpec, QueueSpec, Spec
 from tests.control.own import OwnPolicies
 from tests.control.said import load, pool, problems
 
@@ -221,3 +221,55 @@ def test_a_table_is_one_tier_s(own: OwnPolicies) -> None:
     head = "listeners: {web: {bind: ':80', pool: app}}\npools:\n  app:\n    "
     right = "[a:1, b:1, {address: c:1, tier: 0}, {address: d:1, tier: 1}, {address: e:1, backup: true}]"
     assert 5 == len(load(head + policy.replace("\n", "\n    ") + right + "\n").pools[0].backends)
+
+
+@pytest.mark.parametrize(
+    ("expected", "keys"),
+    [
+        (
+            "max_in_flight: the pool has a limit that is found as well (got 5); "
+            "keep one of the two; a bound of the adaptive limit is its max",
+            "max_in_flight: 5\nadaptive_limit: {}",
+        ),
+        (
+            "queue: nobody will ever wait: nothing limits the requests in flight; "
+            "add max_in_flight, adaptive_limit, or max_connections to the backends",
+            "queue: {}",
+        ),
+        (
+            "adaptive_limit.max: the limit would have to be above 10 and below 5 (got 5); use min: 5 or less",
+            "adaptive_limit: {max: 5}",
+        ),
+        (
+            "adaptive_limit.min: the limit would have to be above 30 and below 20 (got 30); use min: 20 or less",
+            "adaptive_limit: {min: 30, max: 20}",
+        ),
+        ("hedge: has no unit (got 95); write 95s, or p95", "hedge: 95"),
+        ("hedge.after: is out of range (got p30); use p50 to p99.9", "hedge: {after: p30}"),
+        ("hedge: is not a duration (got soon); write it as 250ms, 20s, 5m or 1h, or p95", "hedge: soon"),
+    ],
+)
+def test_limits_queues_and_hedges_fit_together(expected: str, keys: str) -> None:
+    (said,) = problems(pool(keys))
+    assert f"pools.app.{expected}" == said.partition(" ")[2]
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (After(None, 0.95), "hedge: {}"),
+        (After(None, 0.999), "hedge: p99.9"),
+        (After(0.05, None), "hedge: 50ms"),
+        (After(0.05, None), "hedge: {after: 50ms}"),
+    ],
+)
+def test_a_hedge_waits_for_a_time_or_a_quantile(expected: After, text: str) -> None:
+    hedge = load(pool(text)).pools[0].hedge
+    assert hedge is not None
+    assert expected == hedge.after
+
+
+def test_a_limit_of_a_backend_is_something_to_wait_for() -> None:
+    head = "listeners: {web: {bind: ':80', pool: app}}\npools:\n  app:\n    "
+    spec = load(head + "queue: {size: 3}\n    backends: [{address: a:1, max_connections: 2}]\n")
+    assert QueueSpec(3) == spec.pools[0].queue

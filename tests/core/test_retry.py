@@ -7,12 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard import errors
-from steelyard.core.retry import IDEMPOTENT, TOKEN, WINDOW_S, RetryBudget, may_retry
+from steelyard.core.retry import IDEMPOTENT, JITTER_STEPS, SAFE, TOKEN, WINDOW_S, RetryBudget, backoff_s, may_retry
+from steelyard.core.table import Table
 from steelyard.errors import KINDS, Kind
+from tests.fakes_core import a_table
 
 # Nothing was sent yet; or it was, and doing it twice does no harm. All other kinds are never repeated.
 ALWAYS = {errors.CONNECT_FAILED, errors.CONNECT_TIMEOUT}
-IF_SAFE = {errors.STALE, errors.CLOSED_EARLY, errors.STATUS}
+IF_SAFE = {errors.STALE, errors.CLOSED_EARLY, errors.STATUS, errors.TRY_TIMEOUT}
+
+
+def a_budget(share: float | None, floor: int, table: Table | None = None) -> RetryBudget:
+    return RetryBudget(share, floor, table or a_table(1), 0)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.word)
@@ -22,19 +28,36 @@ def test_every_kind_in_every_case(kind: Kind) -> None:
         assert expected == may_retry(kind, idempotent, held, begun)
 
 
+def test_the_safe_methods_are_those_of_the_standard() -> None:
+    """RFC 9110 section 9.2.1."""
+    assert {"GET", "HEAD", "OPTIONS", "TRACE"} == SAFE
+    assert SAFE < IDEMPOTENT
+
+
+@pytest.mark.parametrize(("number", "shortest"), [(0, 0.5), (1, 1.0), (2, 2.0), (3, 2.5), (60, 2.5), (10_000, 2.5)])
+def test_a_pause_doubles_up_to_a_limit_and_half_of_it_is_by_chance(number: int, shortest: float) -> None:
+    assert shortest == backoff_s(1.0, 5.0, number, lambda n: 0)
+    longest = backoff_s(1.0, 5.0, number, lambda n: n - 1)
+    assert 2 * shortest * (1 - 1 / JITTER_STEPS) <= longest < 2 * shortest
+
+
+def test_without_a_delay_there_is_no_pause() -> None:
+    assert 0.0 == backoff_s(0.0, 5.0, 3, lambda n: n - 1)
+
+
 def test_the_idempotent_methods_are_those_of_the_standard() -> None:
     assert {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"} == IDEMPOTENT
 
 
 def test_without_a_share_every_retry_is_allowed() -> None:
-    budget = RetryBudget(None, 0)
+    budget = a_budget(None, 0)
     budget.deposit(0.0)
     assert all(budget.withdraw(0.0) for _ in range(100))
     assert (None, 0) == (budget.share, budget.floor)
 
 
 def test_five_requests_earn_one_retry() -> None:
-    budget = RetryBudget(0.2, 0)
+    budget = a_budget(0.2, 0)
     for _ in range(4):
         budget.deposit(0.0)
     assert not budget.withdraw(0.0)
@@ -43,20 +66,20 @@ def test_five_requests_earn_one_retry() -> None:
 
 
 def test_a_quiet_pool_has_its_floor_in_every_window() -> None:
-    budget = RetryBudget(0.2, 3)
+    budget = a_budget(0.2, 3)
     assert [True, True, True, False] == [budget.withdraw(100.0) for _ in range(4)]
     assert not budget.withdraw(100.0 + WINDOW_S - 0.001)
     assert [True, True, True, False] == [budget.withdraw(100.0 + WINDOW_S) for _ in range(4)]
 
 
 def test_what_was_earned_is_spent_before_the_floor() -> None:
-    budget = RetryBudget(1.0, 1)
+    budget = a_budget(1.0, 1)
     budget.deposit(0.0)
     assert [True, True, False] == [budget.withdraw(0.0) for _ in range(3)]
 
 
 def test_earnings_last_through_the_next_window_and_no_longer() -> None:
-    budget = RetryBudget(1.0, 0)
+    budget = a_budget(1.0, 0)
     for _ in range(10):
         budget.deposit(5.0)
     assert budget.withdraw(15.0)  # the next window
@@ -64,7 +87,7 @@ def test_earnings_last_through_the_next_window_and_no_longer() -> None:
 
 
 def test_a_busy_day_saves_no_more_than_its_last_window_earned() -> None:
-    budget = RetryBudget(1.0, 0)
+    budget = a_budget(1.0, 0)
     for window in range(5):
         for _ in range(10):
             budget.deposit(window * WINDOW_S)
@@ -74,20 +97,20 @@ def test_a_busy_day_saves_no_more_than_its_last_window_earned() -> None:
 
 @pytest.mark.parametrize("later", [23.0, 1000.0])
 def test_after_a_window_without_anybody_the_balance_is_gone(later: float) -> None:
-    budget = RetryBudget(1.0, 0)
+    budget = a_budget(1.0, 0)
     for _ in range(10):
         budget.deposit(3.0)
     assert not budget.withdraw(later)
 
 
 def test_windows_follow_each_other_whenever_they_are_looked_at() -> None:
-    budget = RetryBudget(0.2, 1)
-    assert [True, True, True] == [budget.withdraw(now) for now in (5.0, 15.0, 20.0)]
+    budget = a_budget(0.2, 1)
+    assert [True, True, False, True] == [budget.withdraw(now) for now in (5.0, 15.0, 24.9, 25.0)]
 
 
 def test_a_share_is_exact_over_many_requests() -> None:
     """Sums of 0.1 in floats would come out a retry short."""
-    budget = RetryBudget(0.1, 0)
+    budget = a_budget(0.1, 0)
     for _ in range(1000):
         budget.deposit(0.0)
     assert 100 == sum(budget.withdraw(0.0) for _ in range(1000))
@@ -101,7 +124,7 @@ def test_a_share_is_exact_over_many_requests() -> None:
 )
 def test_a_storm_never_passes_its_bound(share: float, floor: int, story: list[tuple[float, int, int]]) -> None:
     """In any span: retries <= share x requests + the balance at its beginning + floor x windows begun in it."""
-    budget = RetryBudget(share, floor)
+    budget = a_budget(share, floor)
     now, requests, retries = 1000.0, 0, 0
     for pause_s, first_tries, wanted in story:
         now += pause_s
@@ -111,3 +134,28 @@ def test_a_storm_never_passes_its_bound(share: float, floor: int, story: list[tu
         retries += sum(budget.withdraw(now) for _ in range(wanted))
         windows = 1 + int((now - 1000.0) / WINDOW_S)
         assert retries <= (share + 1e-6) * requests + floor * windows
+
+
+def test_the_floor_is_one_for_all_workers() -> None:
+    buffer = bytearray(Table.size_bytes(1, 2))
+    first, second = (a_budget(0.2, 3, Table(buffer, 1, 2, number)) for number in range(2))
+    assert [True, True, True] == [budget.withdraw(100.0) for budget in (first, second, first)]
+    assert [False, False] == [budget.withdraw(100.0) for budget in (first, second)]
+
+
+@pytest.mark.interpreted
+def test_who_loses_the_race_for_a_free_one_looks_again() -> None:
+    class Raced(Table):
+        """The first time another worker is quicker."""
+
+        lost = False
+
+        def swap(self, row: int, cell: int, before: int, value: int) -> bool:
+            if not self.lost:
+                self.lost = True
+                super().swap(row, cell, before, value)
+                return False
+            return super().swap(row, cell, before, value)
+
+    budget = a_budget(0.2, 3, Raced(bytearray(Table.size_bytes(1, 1)), 1))
+    assert [True, True, False] == [budget.withdraw(100.0) for _ in range(3)]

@@ -70,11 +70,11 @@ def _pool(pool: PoolSpec, explain: bool) -> Iterator[str]:
 
 
 def route_entry(route: RouteSpec) -> dict[str, Any]:
-    """A route's keys that are set; what is absent matches everything."""
+    """A route's keys that are not as they are by default; what is absent matches everything."""
     entry = {
         Route.alias_of(field.name): written.plain(field.name, value)
         for field in dataclasses.fields(route)
-        if (value := getattr(route, field.name)) not in (None, ()) and field.name != "respond"
+        if (value := getattr(route, field.name)) != field.default and field.name != "respond"
     }
     if route.respond is not None:
         entry["respond"] = dataclasses.asdict(route.respond)

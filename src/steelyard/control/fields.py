@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, With
 from pydantic_core import CoreSchema
 
 from steelyard.control import conditions, hashed, readers, sealed
+from steelyard.core import spec
 
 # A variable may stand wherever a quantity may.
 _OR_VARIABLE = r"|^.*\$\{.*$"
@@ -185,6 +186,13 @@ Options = Annotated[
     tuple[tuple[str, str], ...],
     PlainValidator(sealed.options),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+After = Annotated[
+    spec.After,
+    PlainValidator(readers.after),
+    _text_schema(
+        pattern=r"^(p[0-9]+(\.[0-9]+)?|[0-9]+(\.[0-9]+)? *(ms|s|m|h))$" + _OR_VARIABLE, examples=["p95", "50ms"]
+    ),
 ]
 CookieName = Annotated[str, BeforeValidator(hashed.cookie_name), _text_schema(examples=["steelyard"])]
 # In place of the validator of pydantic, which would forget how the secret was written.

@@ -30,7 +30,7 @@ Plan = dict[str, PoolRows]
 TIERS: Final = 4096
 LOT_BYTES: Final = 64 * 1024 * 1024  # some forty pools that remember 65,536 clients each
 STICKY: Final = "sticky_round_robin"
-FIRST: Final = cells.BALANCER + 1
+FIRST: Final = cells.FIRST_ROW
 _NOTHING: Final = Spec((), ())
 
 _log = logging.getLogger("steelyard")

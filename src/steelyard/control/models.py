@@ -58,6 +58,7 @@ class Route(Shape):
     pool: fields.PoolName = optional("pool", "the pool that serves the request")
     respond: Respond = optional("respond", "the balancer's own answer, in place of a pool")
     max_body_bytes: fields.SizeOrOff = optional("max_body", "a larger request body is refused with 413")
+    priority: Annotated[int, *fields.whole(0, 9)] = optional("priority", "who waits in a pool's queue: 0 goes first")
 
     @model_validator(mode="after")
     def _goes_to_one_place(self) -> Self:
@@ -209,7 +210,9 @@ class Retry(Shape):
     spec_type = spec.RetrySpec
     tries: Annotated[int, *fields.whole(1, 100)] = optional("tries", "backends asked for one request, with the first")
     same_backend: Annotated[int, *fields.whole(0, 100)] = optional("same_backend", "more tries at one before another")
-    delay_s: fields.Duration = optional("delay", "between two tries at the same backend")
+    delay_s: fields.Duration = optional("delay", "before another try at the same backend, or at a third; doubles")
+    max_delay_s: fields.Duration = optional("max_delay", "what the delay grows to")
+    try_timeout_s: fields.TimeoutOrOff = optional("try_timeout", "for one try, until its answer begins")
     on_status: Annotated[tuple[fields.RetryStatus, ...], BeforeValidator(readers.one_or_many), fields.ALSO_ONE] = (
         optional("on_status", "answers that count as failures: of 502, 503, 504")
     )
@@ -219,6 +222,36 @@ class Retry(Shape):
     )
     mark_down: fields.Flag = optional("mark_down", "a backend whose tries are used up is down until a check is good")
     hold_body_bytes: fields.Size = optional("hold_body", "how much of a request body is kept for another try")
+
+
+class Hedge(Shape):
+    """A second backend is asked as well when the first one is slow."""
+
+    spec_type = spec.HedgeSpec
+    after: fields.After = optional("after", "how long the first one has: a time, or p95 of all answers' times")
+
+
+class Queue(Shape):
+    """Requests wait for a place when the pool is full."""
+
+    spec_type = spec.QueueSpec
+    size: Annotated[int, *fields.whole(1, 1_000_000)] = optional("size", "how many may wait in each worker")
+    timeout_s: fields.Timeout = optional("timeout", "who has waited so long is refused with 503")
+
+
+class AdaptiveLimit(Shape):
+    """The limit of requests in flight follows the response times."""
+
+    spec_type = spec.AdaptiveSpec
+    least: Annotated[int, *fields.whole(1, 1_000_000)] = optional("min", "the limit never falls below")
+    most: Annotated[int, *fields.whole(1, 1_000_000)] = optional("max", "nor does it rise above")
+    tolerance: Annotated[float, *fields.real(1, 10)] = optional("tolerance", "how far times may rise before it falls")
+    window_s: fields.Interval = optional("window", "from one adjustment to the next")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules.limits_in_order(self.spec(), "least" in self.model_fields_set)
+        return self
 
 
 class PoolTimeouts(Shape):
@@ -256,10 +289,23 @@ class Pool(Shape):
     sticky: Annotated[Sticky | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
         "sticky", "clients keep their backend, by a signed cookie"
     )
+    hedge: Annotated[
+        Hedge | None, shorthand("after"), BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_ONE, fields.ALSO_OFF
+    ] = optional("hedge", "a second backend is asked as well when the first one is slow")
+    max_in_flight: fields.LimitOrOff = optional("max_in_flight", "requests in flight at once, of all workers")
+    adaptive_limit: Annotated[AdaptiveLimit | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "adaptive_limit", "a limit of requests in flight that follows the response times"
+    )
+    queue: Annotated[Queue | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "queue", "requests wait when the pool is full"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         rules.mark_down_has_a_check(self.retry, "health_check" in self.model_fields_set and self.health_check is None)
+        rules.one_limit_at_most(self.max_in_flight, self.adaptive_limit)
+        if self.queue is not None:
+            rules.can_be_full(self.max_in_flight, self.adaptive_limit, self.backends)
         if self.policy is not None:
             rules.table_holds_all(self.policy.spec(), self.backends, "table_size" in self.policy.model_fields_set)
         return self

@@ -7,11 +7,13 @@ so a number, a switch and a word all come as text; Python's own ints and bools a
 import pwd
 import re
 from collections.abc import Callable, Collection
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from steelyard.control import addresses, plugins, units
 from steelyard.control.fault import Fault
 from steelyard.control.nearest import did_you_mean
+from steelyard.core.spec import After
 
 if TYPE_CHECKING:  # a worker reads no configuration, but needs some of what is here: it need not load pydantic
     from pydantic import ValidationInfo
@@ -23,6 +25,7 @@ LONGEST: Final = "8760h"
 # A pebibyte: any counter can hold it.
 LARGEST: Final = "1048576GiB"
 
+_QUANTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,3})?)")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 _USER_NUMBER = re.compile(r"[0-9]{1,10}")
@@ -103,6 +106,21 @@ def duration_from(shortest: str) -> Callable[[Any], float]:
         return seconds
 
     return read
+
+
+def after(value: Any) -> After:
+    """How long to wait: a time, or a quantile of response times such as `p95`."""
+    text = as_text(value)
+    match = _QUANTILE.fullmatch(text)
+    if match is None:
+        try:
+            return After(duration_from("1ms")(text), None)
+        except Fault as fault:
+            raise Fault(fault.message, f"{fault.mend}, or p95") from None
+    quantile = float(Decimal(match[1]) / 100)
+    if not 0.5 <= quantile < 1:
+        raise Fault("is out of range", "use p50 to p99.9")
+    return After(None, quantile)
 
 
 def size(value: Any) -> int:

@@ -14,10 +14,10 @@ from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
 from steelyard.core.policy import registered
-from steelyard.core.spec import HealthCheckSpec, PolicySpec, Spec, format_address
+from steelyard.core.spec import AdaptiveSpec, HealthCheckSpec, PolicySpec, Spec, format_address
 
 if TYPE_CHECKING:
-    from steelyard.control.models import Backend, Retry, Route
+    from steelyard.control.models import AdaptiveLimit, Backend, Retry, Route
 
 # A few hundred bytes each in the table that workers share: some hundreds of MB, when all are used.
 MOST_BACKENDS: Final = 1_000_000
@@ -221,3 +221,26 @@ def mark_down_has_a_check(retry: "Retry | None", unchecked: bool) -> None:
     if retry is not None and retry.mark_down and unchecked:
         message = "a backend that is marked down is brought up by a check, and there is none"
         raise Fault(message, "take out health_check: off, or mark_down", at=("retry", "mark_down"))
+
+
+def limits_in_order(limit: AdaptiveSpec, least_given: bool) -> None:
+    """An adaptive limit has room to move."""
+    if limit.least > limit.most:
+        message = f"the limit would have to be above {limit.least} and below {limit.most}"
+        raise Fault(message, f"use min: {limit.most} or less", at=("min",) if least_given else ("max",))
+
+
+def one_limit_at_most(max_in_flight: int | None, adaptive_limit: "AdaptiveLimit | None") -> None:
+    """A pool's limit is given, or found."""
+    if max_in_flight is not None and adaptive_limit is not None:
+        mend = "keep one of the two; a bound of the adaptive limit is its max"
+        raise Fault("the pool has a limit that is found as well", mend, at=("max_in_flight",))
+
+
+def can_be_full(
+    max_in_flight: int | None, adaptive_limit: "AdaptiveLimit | None", backends: "tuple[Backend, ...]"
+) -> None:
+    """Who waits in a queue waits for a place."""
+    if max_in_flight is None and adaptive_limit is None and all(one.max_connections is None for one in backends):
+        message = "nobody will ever wait: nothing limits the requests in flight"
+        raise Fault(message, "add max_in_flight, adaptive_limit, or max_connections to the backends", at=("queue",))

@@ -13,6 +13,7 @@ from yaml.resolver import Resolver
 
 from steelyard.control import rules, units
 from steelyard.control.unshown import Filled
+from steelyard.core.spec import After
 
 _SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
 # How it is written that there is none, where that is not `off`.
@@ -34,6 +35,11 @@ def plain(name: str, value: Any) -> Any:
         return {key: Filled(text, raw[key]) if key in raw else text for key, text in value}
     if name == "headers":
         return dict(value)
+    if isinstance(value, After):
+        if value.seconds is not None:
+            return units.format_duration(value.seconds)
+        assert value.quantile is not None
+        return f"p{round(value.quantile * 100, 3):g}"
     if isinstance(value, tuple):
         return list(value)
     if name.endswith("_s"):

@@ -10,6 +10,8 @@ from steelyard.core.tier cimport Tier
 
 cdef Py_ssize_t IN_FLIGHT
 cdef int UP, DOWN, SILENT
+cdef Py_ssize_t UNLIMITED
+cdef double UNKNOWN_S
 
 cdef class Refusal:
     cdef readonly object kind
@@ -31,11 +33,17 @@ cdef class Pool:
     cdef readonly object sticky
     cdef object machine
     cdef readonly bint checked
+    cdef readonly Py_ssize_t max_in_flight
+    cdef readonly object adaptive
 
     @cython.locals(backend=Backend, tier=Tier, home=Tier)
     cpdef object acquire(self, Pick request)
     @cython.locals(home=Tier)
     cpdef int release(self, Pick request, Backend backend, bint failed, double now, double latency_s=*) except -1
+    @cython.locals(tier=Tier, count=Py_ssize_t)
+    cpdef Py_ssize_t count_in_flight(self) except -1
+    cpdef Py_ssize_t limit(self) except -2
+    cpdef bint is_over(self, Pick request) except -1
     @cython.locals(backend=Backend, home=Tier)
     cdef Backend kept(self, Pick request, object sticky)
     @cython.locals(tier=Tier)

@@ -14,6 +14,7 @@ from typing import Final
 
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core import table as cells
+from steelyard.core.adaptive import AdaptiveLimit
 from steelyard.core.backend import Backend
 from steelyard.core.draft import NOTHING, Before, Draft
 from steelyard.core.guard import Guarded, Outside
@@ -32,6 +33,7 @@ IN_FLIGHT: Final = cells.IN_FLIGHT
 UP: Final = cells.UP
 DOWN: Final = cells.DOWN
 SILENT: Final = cells.SILENT
+UNLIMITED: Final = -1
 FULL_RETRY_AFTER_S: Final = 1  # requests end sooner than backends come back
 
 
@@ -62,10 +64,11 @@ class Pool:
         self.outside = outside
         self.backends: tuple[Backend, ...] = ()
         self.tiers: tuple[Tier, ...] = ()
-        self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
         self.spec: PoolSpec = spec
         self.machine = HealthMachine(1, 1)
+        self.adaptive: AdaptiveLimit | None = None
         rows = in_order(spec, rows) if isinstance(rows, int) else rows
+        self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor, table, rows.tiers[0])
         draft = Draft(spec, table, rows, outside, fresh, NOTHING)
         while draft.advance(len(spec.backends)):
             pass
@@ -84,8 +87,9 @@ class Pool:
         Live numbers, health and what policies have learnt stay with the backends that stay.
         """
         spec = draft.spec
-        if spec.retry != self.spec.retry:
-            self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor)
+        first_row = draft.tiers[0].row
+        if spec.retry != self.spec.retry or first_row != self.retry.row:
+            self.retry = RetryBudget(spec.retry.budget, spec.retry.budget_floor, self.table, first_row)
         self.spec = spec
         self.name = spec.name
         for backend, its_spec, rank in zip(draft.backends, spec.backends, draft.ranks, strict=True):
@@ -110,8 +114,20 @@ class Pool:
         if check is not None:
             self.machine = HealthMachine(check.rise, check.fall)
             none_up_after_s = ceil(check.interval_s)  # before the next check nobody comes back
+        self.max_in_flight = UNLIMITED if spec.max_in_flight is None else spec.max_in_flight
+        self._adapt(spec)
         self.none_up = Refusal(NONE_UP, none_up_after_s)
         self.full = Refusal(FULL, FULL_RETRY_AFTER_S)
+
+    def _adapt(self, spec: PoolSpec) -> None:
+        """Begin, end, or go on to find the limit of what is in flight."""
+        row = self.tiers[0].row
+        if spec.adaptive_limit is None:
+            self.adaptive = None
+        elif self.adaptive is not None and self.adaptive.row == row:
+            self.adaptive.adopt(spec.adaptive_limit)
+        else:
+            self.adaptive = AdaptiveLimit(spec.adaptive_limit, self.table, row)
 
     @staticmethod
     def rows_needed(spec: PoolSpec) -> int:
@@ -124,6 +140,8 @@ class Pool:
         The first try (nothing in `request.tried`) also pays into the retry budget. Pair every returned backend
         with exactly one `release`.
         """
+        if (self.max_in_flight != UNLIMITED or self.adaptive is not None) and self.is_over(request):
+            return self.full if self.tiers[0].has_healthy(request.now) else self.refuse(request)
         if self.key is not None and request.key == 0:
             self.take_key(request, self.key)
         backend = None if self.sticky is None else self.kept(request, self.sticky)
@@ -149,6 +167,8 @@ class Pool:
         latency_s: from `acquire` to the head of the answer, where one came.
         """
         backend.finish(failed)
+        if self.adaptive is not None and latency_s != UNKNOWN_S:
+            self.adaptive.answered(latency_s, self.count_in_flight() + 1, now)
         self.table.add_mine(backend.home, IN_FLIGHT, -1)
         # It may have left the pool since, and with it its tier.
         if backend.tier < len(self.tiers):
@@ -156,6 +176,21 @@ class Pool:
             if home.row == backend.home:
                 home.policy.ended(request, backend, failed, latency_s, now)
         return 0
+
+    def count_in_flight(self) -> int:
+        """Requests in flight at all its backends, from all workers."""
+        count = 0
+        for tier in self.tiers:
+            count += self.table.total(tier.row, IN_FLIGHT)
+        return count
+
+    def limit(self) -> int:
+        """How many requests may be in flight, UNLIMITED without a limit (several workers may overshoot by one each)."""
+        return self.max_in_flight if self.adaptive is None else self.adaptive.current()
+
+    def is_over(self, request: Pick) -> bool:
+        """Whether a request cannot begin, as too many are in flight. One that is tried elsewhere has begun."""
+        return request.tried is None and self.count_in_flight() >= self.limit()
 
     def kept(self, request: Pick, sticky: Stickiness) -> Backend | None:
         """The backend that the client was sent to before, if it can be picked."""

@@ -15,14 +15,25 @@ nothing for the morning. No tick: the window is computed from `now`.
 Source: Finagle `RetryBudget` (tokens), Envoy (20 %, at least 3); docs/design/003-retry-budget.md.
 """
 
+from collections.abc import Callable
 from typing import Final
 
+from steelyard.core import table as cells
+from steelyard.core.table import Table
 from steelyard.errors import Kind, Retry
 
+SAFE: Final = frozenset(
+    {"GET", "HEAD", "OPTIONS", "TRACE"}
+)  # RFC 9110 section 9.2.1: they ask for nothing but an answer
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
 
 WINDOW_S: Final = 10.0
+WINDOW_MS: Final = 10_000
 TOKEN: Final = 1_000_000  # a retry; whole numbers, for sums of 0.2 drift
+JITTER_STEPS: Final = 1000
+FLOOR: Final = cells.FLOOR
+FLOOR_SHIFT: Final = 20  # below it how many were used, above it since when, in monotonic milliseconds
+FLOOR_BITS: Final = (1 << FLOOR_SHIFT) - 1
 
 
 def may_retry(kind: Kind, method_idempotent: bool, body_held: bool, answer_begun: bool) -> bool:
@@ -38,20 +49,33 @@ def may_retry(kind: Kind, method_idempotent: bool, body_held: bool, answer_begun
     return kind.retry is Retry.IF_SAFE and method_idempotent
 
 
+def backoff_s(delay_s: float, max_delay_s: float, number: int, below: Callable[[int], int]) -> float:
+    """How long to wait before a retry: doubles from delay_s on, half of it by chance, so that those who failed at one
+    moment do not come again at one moment.
+
+    number: of waits before this one. below: n -> a random whole number in [0, n).
+    Source: Brooker, Exponential Backoff And Jitter (AWS, 2015): "equal jitter", which never comes back at once.
+    """
+    whole = min(max_delay_s, delay_s * 2.0 ** min(number, 60))
+    return whole / 2 + whole / 2 * below(JITTER_STEPS) / JITTER_STEPS
+
+
 class RetryBudget:
     """What a pool's requests have earned in retries.
 
     share: retries earned by one request, or None to allow every retry. floor: retries free in every window.
+    table, row: where those that were used are counted, for all workers; what was earned is each worker's own.
     """
 
-    def __init__(self, share: float | None, floor: int) -> None:
+    def __init__(self, share: float | None, floor: int, table: Table, row: int) -> None:
+        self.table = table
+        self.row = row
         self.share = share
         self.floor = floor
         self.limited = share is not None
         self.per_request = round(share * TOKEN) if share is not None else 0
         self.balance = 0
         self.earned = 0  # in this window
-        self.floor_left = floor
         self.window_start = 0.0
 
     def deposit(self, now: float) -> int:
@@ -70,10 +94,22 @@ class RetryBudget:
         if self.balance >= TOKEN:
             self.balance -= TOKEN
             return True
-        if self.floor_left > 0:
-            self.floor_left -= 1
-            return True
-        return False
+        return self.use_floor(now)
+
+    def use_floor(self, now: float) -> bool:
+        """Take one of the free ones; False when they are used up, by whomever. The window begins with the first one."""
+        now_ms = int(now * 1000)
+        while True:
+            cell = self.table.get(self.row, FLOOR)
+            began_ms = cell >> FLOOR_SHIFT
+            used = cell & FLOOR_BITS
+            if cell == 0 or now_ms - began_ms >= WINDOW_MS:
+                began_ms = now_ms
+                used = 0
+            if used >= self.floor:
+                return False
+            if self.table.swap(self.row, FLOOR, cell, began_ms << FLOOR_SHIFT | used + 1):
+                return True
 
     def roll(self, now: float) -> int:
         """Bring the window up to now. Returns 0."""
@@ -87,5 +123,4 @@ class RetryBudget:
             self.balance = 0
             self.window_start = now
         self.earned = 0
-        self.floor_left = self.floor
         return 0

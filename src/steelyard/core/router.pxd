@@ -7,6 +7,7 @@ cdef class Route:
     cdef public object pool
     cdef public object respond
     cdef public long long max_body_bytes
+    cdef readonly int priority
     cdef readonly bint takes_all
     cdef readonly str path
     cdef bint prefix

@@ -34,6 +34,7 @@ class Route:
         self.pool: object = None
         self.respond: object = None
         self.max_body_bytes = -1 if spec.max_body_bytes is None else spec.max_body_bytes
+        self.priority = spec.priority
         self.prefix = spec.path is not None and spec.path.endswith("*")
         self.path = None if spec.path is None else decoded(spec.path.removesuffix("*"))
         self.methods = spec.methods

@@ -6,7 +6,7 @@ names: `_s` seconds, `_bytes` bytes. Every default of the program is written her
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 KIB: Final = 1024
 # What the address of a unix socket begins with; as nginx, gunicorn and uvicorn write it.
@@ -63,6 +63,7 @@ class RouteSpec:
     pool: str | None = None
     respond: RespondSpec | None = None
     max_body_bytes: int | None = _default(None, "the applications behind know best; set it where they do not")
+    priority: int = _default(5, "in the middle of 0, who is served first when requests wait, and 9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +188,54 @@ class HealthCheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class RetrySpec:
-    """What happens when a try fails (core/retry.py holds the rules of safety)."""
+    """What happens when a try fails (core/retry.py holds the rules of safety).
+
+    delay_s: before a second try at the same backend, and before a third backend; doubles each time, half of it by
+    chance. try_timeout_s: for one try, from the whole request to the head of its answer.
+    """
 
     tries: int = _default(3, "backends asked for one request, the first included")
     same_backend: int = _default(0, "more tries at the same backend before another one; a second server is better")
-    delay_s: float = _default(0.010, "between two tries at the same backend")
+    delay_s: float = _default(0.010, "the second backend is asked at once: it is another server; then hurry helps none")
+    max_delay_s: float = _default(0.250, "a client that waits longer than this for a retry would rather know")
+    try_timeout_s: float | None = _default(None, "a slow answer is not a failed one; set it where another is faster")
     on_status: tuple[int, ...] = _default((), "an answer is an answer, unless its status is listed: of 502, 503, 504")
     budget: float | None = _default(0.2, "retries per request: a failing pool is asked 1.2 times, not 3 times")
     budget_floor: int = _default(3, "retries that are always allowed in 10 s, so that quiet pools have some")
     mark_down: bool = _default(False, "a backend whose tries are used up goes down until a check finds it up")
     hold_body_bytes: int = _default(64 * KIB, "of a request body are kept for another try")
+
+
+class After(NamedTuple):
+    """How long to wait: so many seconds, or as long as this share of all answers takes; one of the two is None."""
+
+    seconds: float | None
+    quantile: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeSpec:
+    """A second backend is asked as well when the first one is slow, and the first answer counts. Safe methods only."""
+
+    after: After = _default(After(None, 0.95), "one request in twenty is sent twice, and the slowest ones are gone")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """Requests wait for a place when the pool is full."""
+
+    size: int = _default(100, "of each worker; who would wait behind more gives up sooner than he is served")
+    timeout_s: float = _default(1.0, "most clients ask again after some seconds; an answer after that is for nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveSpec:
+    """The pool's limit of requests in flight follows its response times (core/adaptive.py)."""
+
+    least: int = _default(10, "fewer would leave servers idle that wait for others themselves")
+    most: int = _default(1000, "more in flight than this are a queue, whatever the times say")
+    tolerance: float = _default(1.5, "times may rise by half before that counts as waiting (Netflix's gradient)")
+    window_s: float = _default(0.5, "long enough for an average, short enough to bend before it breaks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +265,10 @@ class PoolSpec:
     )
     slow_start: SlowStartSpec | None = _default(None, "most servers are ready when they answer")
     sticky: StickySpec | None = _default(None, "servers that keep nothing of a client can be chosen freely")
+    hedge: HedgeSpec | None = _default(None, "work that is done twice is worth it only where the slowest answers hurt")
+    max_in_flight: int | None = _default(None, "what a pool can bear nobody knows but its owner")
+    adaptive_limit: AdaptiveSpec | None = _default(None, "a limit that is guessed can be wrong; named, it is on")
+    queue: QueueSpec | None = _default(None, "a refusal at once is what most clients handle best")
 
 
 @dataclass(frozen=True, slots=True)

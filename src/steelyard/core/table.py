@@ -10,7 +10,7 @@ cache lines (64 bytes, 8 cells), so that no worker's store takes the line away t
 cells, those that are written for each request have a line of their own.
 Behind the rows there may be more cells: `rest`, lots of which tiers hold (core/homes.py).
 
-One row belongs to no pool: BALANCER, about the balancer itself, in a table that several processes share.
+Some rows belong to no pool: BALANCER, about the balancer itself, and those of the COUNTERS.
 """
 
 from mmap import mmap
@@ -28,6 +28,12 @@ GENERATION: Final = 5  # goes up with every change of a status, a weight or a dr
 LOT: Final = 6  # where in `rest` the tier's lot begins, counted from 1; 0 without one
 LOT_CELLS: Final = 7  # how long it is
 CURSOR: Final = 8  # whose turn it is; one for all workers
+FLOOR: Final = 11  # of a pool's first tier: free retries that were used in a window (core/retry.py)
+# Of a pool's first tier too, the limit of requests in flight that was found (core/adaptive.py):
+LIMIT: Final = 12  # in thousandths, and what goes on
+BASE: Final = 13  # what answers take at leisure, in microseconds
+ADAPTED_AT: Final = 14  # when it was moved last, in monotonic milliseconds
+PROBED_AT: Final = 15  # when the base was measured last
 SHARED_CELLS: Final = 16
 
 # Counters of a row: one block a worker, of which it alone is the writer.
@@ -45,6 +51,12 @@ REFUSED: Final = 3  # and those that were not
 WORKERS_LOST: Final = 4  # workers that ended without being told to
 BEAT: Final = 0  # when the worker's loop came round last, in monotonic milliseconds
 CLIENTS: Final = 1  # open client connections, as of then
+
+# The rows behind it count what has happened (observe/counters.py): a counter is a cell of each worker's, and for what
+# workers counted that are no more, the shared cell of the same number.
+COUNTERS: Final = 1
+COUNTER_ROWS: Final = 10
+FIRST_ROW: Final = COUNTERS + COUNTER_ROWS  # of those that pools may have
 
 UP: Final = 0  # what zeroed memory says: a backend is believed in until something is known against it
 DOWN: Final = 1  # it answers checks, but not as it should: when most are down, it is asked all the same
@@ -159,6 +171,12 @@ class Table:
             start = row * self.stride + SHARED_CELLS + worker * WORKER_CELLS
             for cell in range(WORKER_CELLS):
                 self.cells[start + cell] = 0
+
+    def keep_counters(self, worker: int) -> None:
+        """What a worker counted that died has happened all the same. Call it before its column is cleared."""
+        for row in range(COUNTERS, FIRST_ROW):
+            for cell in range(WORKER_CELLS):
+                self.fetch_add(row, cell, self.of_worker(row, worker, cell))
 
     def clear_row(self, row: int) -> None:
         """Make it one that nobody has used. Only for a row that no worker writes to any more."""
