@@ -45,9 +45,10 @@ from steelyard.core.spec import (
     Spec,
     StickySpec,
 )
-from steelyard.core.table import IN_FLIGHT, Table
+from steelyard.core.table import FIRST_ROW, IN_FLIGHT, Table
 from steelyard.errors import Kind
 from steelyard.observe.accesslog import Record
+from steelyard.observe.counters import OUTCOMES, Counters
 from steelyard.proxy.clock import Wheel
 from steelyard.proxy.connections import PoolConnections
 from steelyard.proxy.context import ListenerContext
@@ -487,7 +488,7 @@ class World:
     """A worker's objects over a fake loop: one listener, one pool `web` over the backends `a`, `b`...
 
     hosts: one backend for each (of "ab", one for each letter). routes: the listener's; all to the pool when not given.
-    client_timeouts: the listener's. All else is called as in core/spec.py, and belongs to the pool.
+    client_timeouts: the listener's. All else is called as in core/spec.py, and belongs to the pool; settings too.
     """
 
     def __init__(
@@ -505,6 +506,7 @@ class World:
         policy: str = "round_robin",
         key: str | None = None,
         sticky: StickySpec | None = None,
+        **settings: Any,
     ) -> None:
         self.loop = FakeLoop()
         loop: Any = self.loop
@@ -518,15 +520,17 @@ class World:
             timeouts or PoolTimeouts(),
             max_idle,
             sticky=sticky,
+            **settings,
         )
         self.listener = ListenerSpec("front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts())
-        rows = 3 * Pool.rows_needed(spec) + 10  # room for other configurations
+        rows = FIRST_ROW + 3 * Pool.rows_needed(spec) + 10  # room for other configurations
         self.ledger = Ledger(Table(bytearray(Table.size_bytes(rows, 1)), rows))
         plan = self.ledger.plan(Spec((), (spec,)))
         self.pool = Pool(spec, self.ledger.table, plan["web"], fresh=False)
         self.ledger.settle(Spec((), (spec,)), plan)
         self.changes: list[tuple[str, bool]] = []
-        self.connections = PoolConnections(loop, self.wheel, self.pool, self._on_change)
+        self.counters = Counters(self.ledger.table)
+        self.connections = PoolConnections(loop, self.wheel, self.pool, self._on_change, self.counters)
         router = Router(routes)
         for route in router.routes:
             if route.spec.pool is None:
@@ -544,6 +548,7 @@ class World:
             self.records.append,
             lambda: b"",  # no wall clock here: test_downstream.py turns one
         )
+        self.context.counters = self.counters
         self.peers: list[Peer] = []
         self.clients: list[Peer] = []
 
@@ -630,7 +635,12 @@ class World:
         self.loop.settle()
         assert {} == self.in_flight, "requests are in flight though all is over"
         table = self.pool.table
-        assert [] == [row for row in range(table.rows) if table.total(row, IN_FLIGHT)], "nor is anything where it was"
+        counted = self.counters.read()
+        if self.context.on_record is not None and self.context.counters is self.counters:
+            assert len(self.records) == sum(counted[name] for name in OUTCOMES), "each exchange is counted once"
+        assert [] == [row for row in range(FIRST_ROW, table.rows) if table.total(row, IN_FLIGHT)], (
+            "nor is anything where it was"
+        )
         assert [] == self.loop.failures, "a callback failed"
         assert [] == self.dialled, "a dial goes on for nobody"
         assert set() == self.context.downstreams

@@ -50,6 +50,16 @@ async def test_what_does_not_run_has_no_address() -> None:
         lb.pool("web")
 
 
+async def test_what_has_happened_is_counted() -> None:
+    async with LoadBalancer(MAPPING) as lb:
+        await body_of(lb)
+        await body_of(lb)
+        counted = {name: count for name, count in lb.counters().items() if count}
+    assert {"answered": 2} == counted
+    with pytest.raises(SteelyardError, match="does not run"):
+        lb.counters()
+
+
 async def test_it_can_be_stopped_twice_and_started_again() -> None:
     lb = LoadBalancer(MAPPING)
     for _ in range(2):

@@ -124,6 +124,10 @@ class LoadBalancer:
         """A pool with its live numbers. KeyError for a wrong name."""
         return self._running().pools[name]
 
+    def counters(self) -> dict[str, int]:
+        """How many requests have ended in which way, and what was done on the way (observe/counters.py)."""
+        return self._running().counters.read()
+
     def _follow_file(self) -> None:
         """Look at the file as long as the configuration in force wants it: `watch: true`."""
         if not self.spec.watch or self._file is None:

@@ -29,6 +29,7 @@ from steelyard.core.rows import PoolRows
 from steelyard.core.spec import ListenerSpec, Spec
 from steelyard.core.table import Table
 from steelyard.observe.accesslog import AccessLog, OnRecord, Record
+from steelyard.observe.counters import Counters
 from steelyard.observe.recent import Recent
 from steelyard.proxy.bind import key_of
 from steelyard.proxy.clock import Wheel
@@ -94,6 +95,7 @@ class Worker:
         self.access_log: AccessLog | None = None
         self.on_record = on_record
         self.recent = Recent(recent) if recent else None
+        self.counters = Counters(table)
         self.stopping = False
         self._outside = Outside(perf_counter, _log.warning)
         self._below = _below(random.Random())
@@ -115,7 +117,7 @@ class Worker:
                 if connections is None:
                     empty = PoolRows(pool_rows.tiers[:1], ())
                     pool = Pool(replace(pool_spec, backends=()), self.table, empty, self._outside, fresh=False)
-                    connections = PoolConnections(self.loop, self.wheel, pool, log_state)
+                    connections = PoolConnections(self.loop, self.wheel, pool, log_state, self.counters)
                 elif connections.pool.spec == pool_spec and self.rows.get(pool_spec.name) == pool_rows:
                     change.pools[pool_spec.name] = connections
                     continue
@@ -178,6 +180,7 @@ class Worker:
                 self.loop, self.wheel, its_spec, router, networks, self._below, on_record, self._date_line
             )
             context.recent = self.recent
+            context.counters = self.counters
             context.stopping = self.stopping
             self.listeners[key] = Listener(self.loop, its_spec, context, sockets.get(key))
             if not self.stopping:

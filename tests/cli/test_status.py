@@ -31,6 +31,7 @@ ANSWER: dict[str, Any] = {
     "reloads": 3,
     "refused": 1,
     "workers_lost": 5,
+    "counters": {"answered": 1200, "none_up": 0, "full": 7, "retries": 2},
     "pools": {"web": [backend(1), backend(2, "down"), backend(3, "silent")], "api": []},
 }
 
@@ -56,6 +57,7 @@ def test_processes_and_backends_are_shown_in_tables(balancer: Running) -> None:
     for expected in (
         ["0", "13", "1h", "2m", "8", "0"],
         ["1", "99", "4s", "0", "5"],
+        ["answered", "1200", "full", "7", "retries", "2"],
         ["pool", "web"],
         ["h:1", "up", "3", "2", "77", "1"],
         ["h:2", "down", "3", "2", "77", "1"],

@@ -311,3 +311,79 @@ def test_a_tunnel_to_a_backend_that_has_left_goes_on(make: Make) -> None:
     world.reload("c")
     backend >> b"pong"
     client << b"pong"
+
+
+# How long they are kept.
+
+
+def test_they_are_kept_for_less_long_than_the_backend_says_that_it_keeps_them(make: Make) -> None:
+    world = make("a")
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok(b"ok", "Keep-Alive: timeout=5, max=100")
+    client << ok()
+    world.turn(4.4)
+    assert ["a"] == world.idle
+    world.turn(0.2)
+    assert [] == world.idle
+    assert "aborted" == backend.end
+
+
+def test_they_are_kept_for_less_long_than_the_backend_has_kept_them_twice(make: Make) -> None:
+    world = make("a")
+    client = world.client()
+    for _ in range(2):
+        client >> GET
+        backend = world.accept("a")
+        backend << GOT
+        backend >> ok()
+        client << ok()
+        world.turn(6.0)
+        backend.eof()
+        assert [] == world.idle
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+    world.turn(5.3)
+    assert ["a"] == world.idle
+    world.turn(0.2)
+    assert [] == world.idle
+
+
+def test_one_that_was_seen_to_be_closed_when_it_was_wanted_teaches_too(make: Make) -> None:
+    world = make("a")
+    for _ in range(2):
+        client = world.client()
+        client >> GET
+        backend = world.accept("a")
+        backend << GOT
+        backend >> ok()
+        client << ok()
+        world.turn(6.0)
+        backend.transport.sock.in_kernel = b""
+        client >> GET
+        backend = world.accept("a")
+        backend << GOT
+        backend >> answer("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close")
+        client << answer("HTTP/1.1 200 OK", "Content-Length: 0")
+    kept = world.connections.of(world.pool.backends[0])
+    assert 5.4 == round(kept.idle_s, 3)
+
+
+def test_what_was_learnt_is_forgotten_by_and_by(make: Make) -> None:
+    world = make("a")
+    kept = world.connections.of(world.pool.backends[0])
+    kept.told(b" timeout=5", world.wheel.now())
+    assert 4.5 == kept.idle_s
+    world.turn(601.0)
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+    assert 30.0 == kept.idle_s

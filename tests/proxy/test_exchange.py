@@ -91,8 +91,10 @@ def test_so_many_backends_are_tried_and_no_more(make: Make) -> None:
     world = make("abcd", retry=RetrySpec(tries=3))
     client = world.client()
     client >> GET
-    for host in "abc":
-        world.refuse(host)
+    world.refuse("a")
+    world.refuse("b")
+    world.turn(0.02)  # before a third one there is a pause
+    world.refuse("c")
     assert [] == world.dialled
     client << refused(errors.CONNECT_FAILED)
     assert "open" == client.end
@@ -412,12 +414,12 @@ def test_the_same_backend_is_tried_again_before_it_is_marked_down_and_another_on
     world.pool.probed(world.pool.backends[0], True, 0.0)
     client = world.client()
     client >> POST
-    for _ in range(3):
+    for pause_s in (0.010, 0.020, 0.040):
         world.refuse("a")
         assert [] == world.dialled
-        world.turn(0.009)
+        world.turn(pause_s / 2 - 0.001)  # half of it is by chance
         assert [] == world.dialled
-        world.turn(0.002)
+        world.turn(pause_s / 2 + 0.002)
     assert [] == world.changes
     world.refuse("a")
     assert [("a", False)] == world.changes
@@ -443,7 +445,7 @@ def test_only_a_backend_whose_tries_could_be_repeated_is_marked_down(
         backend = world.accept("a")
         backend << got
         backend.reset()
-        world.turn(0.02)
+        world.turn(0.05)
     client << refused(kind, retry_after_s=2)
     assert [] == world.dialled
     assert down == world.changes
@@ -479,7 +481,7 @@ def test_when_all_were_marked_down_service_is_not_available(make: Make) -> None:
     client >> GET
     for host in "aaaabbbbcccc":
         world.refuse(host)
-        world.turn(0.02)
+        world.turn(0.05)
     assert [] == world.dialled
     client << refused(errors.NONE_UP, retry_after_s=2)
     assert [("a", False), ("b", False), ("c", False)] == world.changes

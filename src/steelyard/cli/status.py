@@ -17,7 +17,8 @@ def status(
 ) -> None:
     """Show the running balancer: its processes, its configuration, and each backend with its live numbers.
 
-    silent is a backend that does not answer its checks, down one that answers them wrongly.
+    silent is a backend that does not answer its checks, down one that answers them wrongly. Below the workers is
+    counted how requests have ended (answered, or the word of the access log), and what was done on the way.
     """
     found = ask(pid, do="status")
     if as_json:
@@ -46,6 +47,9 @@ def _show(found: dict[str, Any]) -> None:
             *map(str, (worker["number"], worker["pid"], _age(worker["age_s"]), worker["clients"], worker["replaced"]))
         )
     console.print(table)
+    counted = [(name, count) for name, count in found["counters"].items() if count]
+    if counted:
+        console.print("  ".join(f"{name} {count}" for name, count in counted), soft_wrap=True)
     for name, backends in found["pools"].items():
         table = Table(
             "backend",

@@ -19,6 +19,7 @@ from steelyard.control.changes import changes
 from steelyard.control.moves import Seen, moves, parts_needed, summary
 from steelyard.core import table as cells
 from steelyard.errors import SteelyardError
+from steelyard.observe.counters import Counters
 
 if TYPE_CHECKING:
     from steelyard.processes.control_process import ControlProcess
@@ -122,6 +123,7 @@ class Commands:
             "reloads": table.get(cells.BALANCER, cells.RELOADS),
             "refused": table.get(cells.BALANCER, cells.REFUSED),
             "workers_lost": table.get(cells.BALANCER, cells.WORKERS_LOST),
+            "counters": Counters(table).read(),
             "pools": {name: [_numbers(backend) for backend in pool.backends] for name, pool in process.pools.items()},
         }
 

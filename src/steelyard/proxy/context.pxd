@@ -1,6 +1,7 @@
 """C types for context.py."""
 
 from steelyard.core.router cimport Router
+from steelyard.observe.counters cimport Counters
 from steelyard.observe.recent cimport Recent
 from steelyard.proxy.clock cimport Wheel
 from steelyard.wire.peer cimport Peer
@@ -17,6 +18,7 @@ cdef class ListenerContext:
     cdef readonly object below
     cdef public object on_record
     cdef public Recent recent
+    cdef public Counters counters
     cdef readonly object date_line
     cdef public str local
     cdef readonly Py_ssize_t max_head_bytes

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
+from steelyard.observe.counters import Counters
 from steelyard.observe.recent import Recent
 from steelyard.proxy.clock import Wheel
 from steelyard.wire.peer import Network, Peer
@@ -18,7 +19,7 @@ class ListenerContext:
     """Routes, limits and timeouts of a listener, and the loop's clock.
 
     on_record: called with a `Record` for each ended exchange, or None when nobody wants them.
-    recent: where the latest requests are remembered, or None.
+    recent: where the latest requests are remembered, or None. counters: where is counted what happens.
     date_line: the Date line of an answer that is made now.
     below: n -> a random whole number in [0, n). stopping: answers say `Connection: close`.
     downstreams: the open client connections.
@@ -42,6 +43,7 @@ class ListenerContext:
         self.date_line = date_line
         self.local = f"{spec.host}:{spec.port}"
         self.recent: Recent | None = None
+        self.counters = Counters()
         self.peers: dict[str, Peer] = {}
         self.stopping = False
         self.downstreams: set[Any] = set()

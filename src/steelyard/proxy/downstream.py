@@ -449,6 +449,7 @@ class Downstream(Client):
 
     def reject(self, kind: Kind, now: float) -> None:
         """Refuse bytes that never became a request."""
+        self.context.counters.ended(kind)
         if self.context.on_record is not None:
             assert self.peer is not None
             self.context.on_record(refused_record(now, self.peer.address, self.context.name, kind))

@@ -36,6 +36,7 @@ cdef class Upstream(Timed):
     cdef readonly bint full
     cdef Py_ssize_t stalled_at
     cdef double response_s
+    cdef readonly double idle_since
 
     cpdef ask(self, Receiver receiver, bint to_head_request, bint decode, double response_s)
     cpdef write(self, bytes data)
@@ -51,7 +52,7 @@ cdef class Upstream(Timed):
     cpdef bint fit(self) except -1
     @cython.locals(receiver=Receiver, now=double)
     cpdef data_received(self, bytes data)
-    @cython.locals(pos=Py_ssize_t, ended=bint, head=ResponseHead, told=int)
+    @cython.locals(pos=Py_ssize_t, begin=Py_ssize_t, ended=bint, head=ResponseHead, told=int)
     cdef read_head(self, Receiver receiver, bytes data, double now)
     cdef switch(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     @cython.locals(size=Py_ssize_t, take=Py_ssize_t)
@@ -61,6 +62,7 @@ cdef class Upstream(Timed):
     cdef end(self, Receiver receiver, bint clean, double now)
     @cython.locals(receiver=Receiver)
     cdef fail(self, object kind, str detail, double now)
-    cdef lose(self)
+    cdef lose(self, bint closed_by_backend)
+    cdef note_keep_alive(self, bytes head, double now)
     @cython.locals(left=Py_ssize_t)
     cpdef on_deadline(self, double now)

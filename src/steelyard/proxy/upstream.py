@@ -27,6 +27,7 @@ from steelyard.wire.slices import cut
 
 # A backend that sends more interim heads than this before its answer is not one that will answer.
 MAX_INTERIM: Final = 32
+_KEEP_ALIVE: Final = b"\nkeep-alive:"
 _IDLE: Final = 0  # nothing is asked
 _HEAD: Final = 1  # waiting for an answer's head
 _BODY: Final = 2
@@ -61,6 +62,7 @@ class Upstream(Timed):
         self.full = False
         self.stalled_at = 0
         self.response_s = 0.0
+        self.idle_since = 0.0
 
     # What the exchange calls.
 
@@ -121,6 +123,7 @@ class Upstream(Timed):
         self.state = _IDLE
         self.scanner = None
         self.reused = True
+        self.idle_since = now
         if self.paused:
             self.resume(now)
 
@@ -156,7 +159,7 @@ class Upstream(Timed):
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
         if receiver is None:
-            self.lose()
+            self.lose(False)
             return
         now = self.wheel.now()
         if self.deadline != inf:
@@ -171,7 +174,7 @@ class Upstream(Timed):
             receiver.on_pause()
 
     def read_head(self, receiver: Receiver, data: bytes, now: float) -> None:
-        pos = 0
+        pos = begin = 0
         if self.buffer:
             ended = b"\n" in data
             data = self.buffer + data
@@ -188,6 +191,7 @@ class Upstream(Timed):
             if head is None:
                 self.buffer = cut(data, pos, len(data))
                 return
+            begin = pos
             pos = head.end
             if head.status >= 200:
                 break
@@ -204,6 +208,8 @@ class Upstream(Timed):
             if pos == len(data):
                 return
         self.keep = not head.close and (head.minor == 1 or head.keep_alive)
+        if self.keep and not self.reused:
+            self.note_keep_alive(cut(data, begin, pos), now)
         self.framing = response_framing(head, self.to_head_request)
         self.state = _BODY
         if self.framing == CHUNKED:
@@ -218,6 +224,14 @@ class Upstream(Timed):
             if self.framing != NO_BODY:
                 self.watch(now)
             self.read_body(receiver, data, pos, now)
+
+    def note_keep_alive(self, head: bytes, now: float) -> None:
+        """Once a connection: how long the backend says that it keeps it. The field is passed on to nobody."""
+        head = head.lower()
+        at = head.find(_KEEP_ALIVE)
+        if at >= 0:
+            at += len(_KEEP_ALIVE)
+            self.owner.told(cut(head, at, head.index(b"\r", at)), now)
 
     def switch(self, receiver: Receiver, head: ResponseHead, data: bytes, pos: int, now: float) -> None:
         """RFC 9110 section 15.2.2: only after an upgrade that was asked for."""
@@ -283,9 +297,9 @@ class Upstream(Timed):
         if receiver is not None:
             receiver.on_failed(kind, detail, now)
 
-    def lose(self) -> None:
+    def lose(self, closed_by_backend: bool) -> None:
         """An idle connection is gone, or must go."""
-        self.owner.lost(self)
+        self.owner.lost(self, closed_by_backend)
         self.close()
 
     def on_deadline(self, now: float) -> None:
@@ -296,7 +310,7 @@ class Upstream(Timed):
                 self.wheel.expect(self, now + self.response_s)
                 return
         if self.receiver is None:
-            self.lose()
+            self.lose(False)
         elif self.state == _HEAD:
             self.fail(errors.RESPONSE_TIMEOUT, "no answer in time", now)
         else:
@@ -315,7 +329,7 @@ class Upstream(Timed):
         if state == _CLOSED:
             return
         if receiver is None:
-            self.lose()
+            self.lose(True)
             return
         now = self.wheel.now()
         detail = "closed" if exc is None else str(exc)

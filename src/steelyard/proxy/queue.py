@@ -1,0 +1,82 @@
+"""The queue before a full pool: requests wait for a place, in order of priority, and for a limited time.
+
+Each worker has its own. A request that ends here wakes it at once; one that ends in another worker, a backend that
+comes back or a limit that rises are seen within a tick of the clock. Who is served next is asked to try again: the pool
+decides, as ever, and says no while it is full.
+Source: core/waiting.py (the order); HAProxy's backend queue.
+"""
+
+from asyncio import AbstractEventLoop
+from typing import Any, Final
+
+from steelyard.core.spec import QueueSpec
+from steelyard.core.waiting import WaitingRoom
+from steelyard.proxy.clock import Timed, Wheel
+
+# How often it is looked whether there is a place that nobody has told of: as often as the wheel turns.
+LOOK_S: Final = 0.05
+
+
+class Queue(Timed):
+    """One pool's queue in this worker.
+
+    Its guests have two calls: `on_turn(now)`, try again; False when there was still no place, and then it waits on. And
+    `on_wait_over(now)`: it has waited too long, or must leave for another, and is here no more.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, wheel: Wheel, spec: QueueSpec) -> None:
+        super().__init__()
+        self.loop = loop
+        self.wheel = wheel
+        self.woken = False
+        self.room = WaitingRoom(spec.size)
+        self.timeout_s = spec.timeout_s
+
+    def adopt(self, spec: QueueSpec | None) -> None:
+        """Keep to these numbers from now on; None takes nobody in any more."""
+        self.room.size = 0 if spec is None else spec.size
+        if spec is not None:
+            self.timeout_s = spec.timeout_s
+
+    def is_waiting(self) -> bool:
+        """Whether somebody waits: nobody may overtake."""
+        return self.room.waiting > 0
+
+    def join(self, guest: Any, priority: int, now: float) -> bool:
+        """Wait; False when there is no room."""
+        if self.room.size > 0:
+            leaving: Any = self.room.displaced(priority)
+            if leaving is not None:
+                leaving.on_wait_over(now)
+        if not self.room.join(guest, priority, now + self.timeout_s):
+            return False
+        self.wheel.expect(self, now + LOOK_S)
+        return True
+
+    def leave(self, guest: Any) -> None:
+        """Wait no longer."""
+        self.room.leave(guest)
+
+    def wake(self) -> None:
+        """A place may be free: see so when what goes on now is done."""
+        if not self.woken and self.room.waiting > 0:
+            self.woken = True
+            self.loop.call_soon(self.serve)
+
+    def serve(self) -> None:
+        """Let go who has waited too long, then let in as many as there are places for."""
+        self.woken = False
+        now = self.wheel.now()
+        late: list[Any] = self.room.late(now)
+        for guest in late:
+            guest.on_wait_over(now)
+        while True:
+            first: Any = self.room.first()
+            if first is None or not first.on_turn(now):
+                return
+
+    def on_deadline(self, now: float) -> None:
+        """A tick."""
+        self.serve()
+        if self.room.waiting > 0:
+            self.wheel.expect(self, now + LOOK_S)

@@ -1,0 +1,220 @@
+"""Requests wait for a place in a full pool: in order, for a limited time, and never after their client has left."""
+
+from collections.abc import Callable
+
+from steelyard import errors
+from steelyard.core.spec import QueueSpec, RouteSpec
+from tests.fakes import Peer, World, answer, forwarded, ok, refused, request
+
+Make = Callable[..., World]
+
+GET = request()
+GOT = forwarded()
+QUEUE = QueueSpec(size=2, timeout_s=1.0)
+
+
+def taken(world: World) -> tuple[Peer, Peer]:
+    """A client whose request takes the only place, and its backend."""
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    return client, backend
+
+
+def a_full(make: Make, **settings: object) -> World:
+    return make("a", **{"max_in_flight": 1, "queue": QUEUE, **settings})
+
+
+def asks(world: World, target: str = "/") -> Peer:
+    client = world.client()
+    client >> request(f"GET {target} HTTP/1.1")
+    return client
+
+
+def test_without_a_queue_a_full_pool_refuses_at_once(make: Make) -> None:
+    world = make("a", max_in_flight=1)
+    taken(world)
+    asks(world) << refused(errors.FULL)
+
+
+def test_who_waits_is_served_when_a_place_is_free(make: Make) -> None:
+    world = a_full(make)
+    client, backend = taken(world)
+    second = asks(world)
+    world.turn(0.5)
+    second << b""
+    assert {"a": 1} == world.in_flight
+    backend >> ok(b"first")
+    client << ok(b"first")
+    backend << GOT
+    backend >> ok(b"second")
+    second << ok(b"second")
+    assert 1 == world.counters.read()["queued"]
+    assert 0.5 <= world.records[1].duration_s < 0.6
+
+
+def test_a_limit_of_a_backend_fills_a_pool_too(make: Make) -> None:
+    world = make("a", max_connections=1, queue=QUEUE)
+    client, backend = taken(world)
+    second = asks(world)
+    backend >> ok(b"first")
+    client << ok(b"first")
+    backend << GOT
+    backend >> ok(b"second")
+    second << ok(b"second")
+
+
+def test_who_has_waited_too_long_is_refused(make: Make) -> None:
+    world = a_full(make)
+    client, backend = taken(world)
+    second = asks(world)
+    world.turn(0.95)
+    second << b""
+    world.turn(0.15)
+    second << refused(errors.QUEUE_TIMEOUT)
+    assert "open" == second.end
+    backend >> ok()
+    client << ok()
+    assert [(503, "queue_timeout"), (200, "-")] == world.outcomes
+
+
+def test_a_full_queue_refuses_at_once(make: Make) -> None:
+    world = a_full(make)
+    taken(world)
+    waiting = [asks(world), asks(world)]
+    asks(world) << refused(errors.FULL)
+    for client in waiting:
+        client << b""
+        client.reset()
+
+
+def test_who_leaves_while_it_waits_is_never_served(make: Make) -> None:
+    world = a_full(make)
+    client, backend = taken(world)
+    second = asks(world)
+    second.eof()
+    backend >> ok()
+    client << ok()
+    backend << b""
+    assert [(0, "client_gone"), (200, "-")] == world.outcomes
+    assert 1 == world.pool.backends[0].requests
+
+
+def test_nobody_overtakes(make: Make) -> None:
+    """Also not when a place is free that those who wait have not been given yet."""
+    world = a_full(make)
+    client, backend = taken(world)
+    second = asks(world, "/second")
+    client >> request("GET /third HTTP/1.1")  # pipelined: it begins in the very moment that the first one ends
+    backend >> ok(b"first")
+    client << ok(b"first")
+    backend << forwarded("GET /second HTTP/1.1")
+    backend >> ok(b"second")
+    second << ok(b"second")
+    backend << forwarded("GET /third HTTP/1.1")
+    backend >> ok(b"third")
+    client << ok(b"third")
+
+
+def test_a_better_priority_goes_first_and_takes_the_place_of_a_worse_one(make: Make) -> None:
+    routes = (
+        RouteSpec(path="/urgent", pool="web", priority=0),
+        RouteSpec(path="/idle", pool="web", priority=9),
+        RouteSpec(pool="web"),
+    )
+    world = a_full(make, routes=routes)
+    client, backend = taken(world)
+    idle = asks(world, "/idle")
+    usual = asks(world, "/usual")
+    urgent = asks(world, "/urgent")
+    idle << refused(errors.QUEUE_TIMEOUT)
+    backend >> ok()
+    client << ok()
+    backend << forwarded("GET /urgent HTTP/1.1")
+    backend >> ok(b"urgent")
+    urgent << ok(b"urgent")
+    backend << forwarded("GET /usual HTTP/1.1")
+    backend >> ok(b"usual")
+    usual << ok(b"usual")
+
+
+def test_a_body_that_comes_while_its_request_waits_is_not_lost(make: Make) -> None:
+    world = a_full(make)
+    client, backend = taken(world)
+    second = world.client()
+    second >> request("POST / HTTP/1.1", "Content-Length: 10", body=b"01234")
+    assert not second.transport.reading
+    second >> b"56789"
+    backend >> ok()
+    client << ok()
+    backend << forwarded("POST / HTTP/1.1", "Content-Length: 10", body=b"01234") + b"56789"
+    backend >> ok(b"second")
+    second << ok(b"second")
+
+
+def test_a_pool_that_has_nobody_left_refuses_who_waits(make: Make) -> None:
+    world = a_full(make)
+    _, backend = taken(world)
+    second = asks(world)
+    world.reload("", queue=QUEUE, max_in_flight=1)
+    world.turn(0.1)
+    second << refused(errors.NONE_UP)
+    backend.take()
+
+
+def test_a_place_that_another_worker_gave_back_is_seen_within_a_tick(make: Make) -> None:
+    world = a_full(make)
+    other = world.pool.backends[0]
+    other.begin()  # by somebody who tells nobody
+    world.pool.table.add_mine(other.home, 0, 1)
+    client = asks(world)
+    client << b""
+    other.finish(False)
+    world.pool.table.add_mine(other.home, 0, -1)
+    assert [] == world.dialled
+    world.turn(0.11)
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+
+
+def test_a_reload_that_takes_the_queue_away_serves_who_waits_and_takes_nobody_in(make: Make) -> None:
+    world = a_full(make)
+    client, backend = taken(world)
+    second = asks(world)
+    world.reload("a", queue=None, max_in_flight=1)
+    asks(world) << refused(errors.FULL)
+    backend >> ok()
+    client << ok()
+    backend << GOT
+    backend >> ok(b"second")
+    second << ok(b"second")
+
+
+def test_a_reload_that_adds_a_queue_lets_wait(make: Make) -> None:
+    world = make("a", max_in_flight=1)
+    client, backend = taken(world)
+    world.reload("a", queue=QUEUE, max_in_flight=1)
+    second = asks(world)
+    second << b""
+    backend >> ok()
+    client << ok()
+    backend << GOT
+    backend >> ok(b"second")
+    second << ok(b"second")
+
+
+def test_a_request_that_is_tried_elsewhere_keeps_its_place(make: Make) -> None:
+    """It has begun: the limit is not asked again for it."""
+    world = make("ab", max_in_flight=1, queue=QUEUE)
+    client = world.client()
+    client >> GET
+    second = asks(world)
+    world.refuse("a")
+    backend = world.accept("b")
+    backend << GOT
+    backend >> answer("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close")
+    client << answer("HTTP/1.1 200 OK", "Content-Length: 0")
+    second.reset()
