@@ -44,6 +44,7 @@ def held_on(path: str, held: Held) -> Any:
     return lambda seen: held if seen.target == path else None
 
 
+@pytest.mark.slow
 async def test_case_63_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
     """HAProxy 1.8's promise, with 8 clients that connect anew for each request, and 5 reloads (the case has 20 in 60 s
     with 500 connections a second): none is refused, reset or answered wrongly."""
@@ -206,6 +207,7 @@ async def test_case_69_after_the_supervisors_death_nobody_holds_the_port(tmp_pat
             assert (lb.port, "one") == (second.port, await second.name())
 
 
+@pytest.mark.slow
 async def test_case_70_an_upgrade_under_load_refuses_nobody(tmp_path: Path) -> None:
     """nginx USR2, HAProxy -x: the listening sockets are handed over; 8 clients that connect anew for each request."""
     async with FaultyBackend("one") as one, balancing(tmp_path, with_workers(2, one.port)) as lb:
