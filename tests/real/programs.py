@@ -43,13 +43,6 @@ class Program:
         if self.process.returncode is None:
             self.process.kill()
 
-    def memory_kib(self, name: str = "VmRSS") -> int:
-        """Resident memory now, or with VmHWM the most there ever was."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1])
-        raise AssertionError(f"no {name}")
-
 
 @asynccontextmanager
 async def program(*command: str, environ: Mapping[str, str] | None = None, **how: Any) -> AsyncIterator[Program]:

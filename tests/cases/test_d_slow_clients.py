@@ -1,0 +1,190 @@
+"""D. Timeouts and slow clients: each has its deadline, and nobody else notices.
+
+docs/cases.md 40 to 46. Deadlines are met up to a tick (50 ms) late and never early; a busy machine may add to that, so
+lower bounds are exact and upper ones are wide.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+
+from steelyard.testing import faults
+from tests.cases.scene import faulty, see_refusal, timeouts
+from tests.real.client import PATIENCE_S, Client, request
+from tests.real.support import until
+
+SLACK_S: Final = 1.5
+
+
+@asynccontextmanager
+async def taking(at_least_s: float) -> AsyncIterator[None]:
+    """What is within takes this long, and not much longer."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    yield
+    assert at_least_s <= loop.time() - began < at_least_s + SLACK_S
+
+
+@asynccontextmanager
+async def dribbling(client: Client, data: bytes, pause_s: float = 0.03) -> AsyncIterator[None]:
+    """A client that sends byte after byte, until the block ends."""
+
+    async def dribble() -> None:
+        for byte in data:
+            client.send(bytes([byte]))
+            await asyncio.sleep(pause_s)
+
+    task = asyncio.get_running_loop().create_task(dribble())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_case_40_a_head_that_dribbles_is_refused_at_the_deadline_of_the_whole(kept: bool) -> None:
+    """RFC 9110 15.5.9: each byte comes well in time, the head as a whole does not; on a kept connection too."""
+    async with faulty(listener=timeouts(head="400ms")) as (lb, (one,)):
+        client = await lb.client()
+        if kept:
+            assert 200 == (await client.ask()).status
+        async with taking(0.4), dribbling(client, request("GET", "/" + "x" * 1000)):
+            await see_refusal(client, 408)
+        assert kept == len(one.requests)
+        assert "request_timeout" == lb.words()[-1]
+
+
+@pytest.mark.parametrize("coding", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+async def test_case_41_a_body_that_stops_is_refused_and_lets_the_backend_go(coding: str) -> None:
+    """RFC 9110 15.5.9: at the deadline between two reads; the backend's connection ends, and its slot is free."""
+    async with faulty(listener=timeouts(body="300ms")) as (lb, (one,)):
+        client = await lb.client()
+        client.send(request("POST", "/", coding) + b"5\r\nhel")
+        async with taking(0.3):
+            await see_refusal(client, 408)
+        await until(lambda: one.open == 0)
+        assert ([False], 0) == ([seen.whole for seen in one.requests], lb.in_flight())
+        assert ["request_timeout"] == lb.words()
+
+
+async def test_case_42_a_client_that_does_not_read_is_reset_and_others_notice_nothing() -> None:
+    """At the write timeout; the backend's slot is free again, and the record says whose fault it was."""
+    async with faulty("one", listener=timeouts(write="400ms")) as (lb, (one,)):
+        one.fault = lambda seen: faults.Endless("body", most=2**30) if seen.target == "/large" else None
+        client = await lb.client(receive_buffer=4096)
+        client.get("/large")
+        other = await lb.client()
+        async with asyncio.timeout(PATIENCE_S):
+            while "client_too_slow" not in lb.words():
+                assert b"one" == (await other.ask()).body
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+        await until(lambda: lb.in_flight() == 0)
+        assert ["client_too_slow"] == [word for word in lb.words() if word != "-"]
+        await until(lambda: one.open == 1)
+
+
+async def test_case_42_a_client_that_reads_slowly_keeps_its_connection() -> None:
+    """The deadline is for standing still, not for being slow: the whole takes longer than it."""
+    async with faulty(listener=timeouts(write="300ms")) as (lb, (one,)):
+        one.fault = faults.Answer(body=b"x" * 6_000_000)
+        client = await lb.client(receive_buffer=65_536)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        client.get()
+        await client.head()
+        got = 0
+        while got < 6_000_000:
+            got += len(await client.reader.read(400_000))
+            await asyncio.sleep(0.02)
+        assert (6_000_000, True) == (got, 0.3 < loop.time() - began)
+        await until(lambda: lb.records)
+        assert ["-"] == lb.words()
+
+
+async def test_case_43_idle_and_slow_clients_take_nothing_from_others() -> None:
+    """100 idle and 50 dribbling connections (the case has 1000 and 500): each probe between two of their bytes is
+    answered, on a connection of its own and on a kept one, and none of the slow ones reaches a backend."""
+    async with faulty() as (lb, (one,)):
+        slow = [await lb.client() for _ in range(150)]
+        probe = await lb.client()
+        for byte in b"GET /slow HTTP/1.1\r\n":
+            for client in slow[:50]:
+                client.send(bytes([byte]))
+            assert [200, 200] == [(await lb.ask("/probe")).status, (await probe.ask("/probe")).status]
+        assert {"/probe"} == {seen.target for seen in one.requests}
+
+
+async def test_case_44_a_silent_backend_is_a_504_at_its_time() -> None:
+    """RFC 9110 15.6.5: one try, since the work may still be going on over there."""
+    async with faulty("one", "two", **timeouts(response="500ms")) as (lb, behind):
+        for one in behind:
+            one.fault = faults.Silence()
+        async with taking(0.5):
+            assert 504 == (await lb.ask()).status
+        assert [1, 0] == [len(one.requests) for one in behind]
+        assert ["response_timeout"] == lb.words()
+        await until(lambda: behind[0].open == 0)
+
+
+@pytest.mark.parametrize("at", ["in head", "after head", "in body"])
+async def test_case_44_an_answer_that_stops_midway_ends_at_the_same_time(at: faults.At) -> None:
+    """Within its head it is still a 504; later, 200 was said, and the missing rest must be seen as missing."""
+    async with faulty(**timeouts(response="300ms")) as (lb, (one,)):
+        one.fault = faults.Silence(at)
+        async with taking(0.3):
+            answer = await lb.ask()
+        if at == "in head":
+            assert (504, ["response_timeout"]) == (answer.status, lb.words())
+        else:
+            assert (200, False, ["truncated"]) == (answer.status, answer.whole, lb.words())
+
+
+async def test_case_44_an_answer_that_drips_ends_at_the_total_timeout() -> None:
+    """Every read comes in time; the exchange as a whole does not."""
+    async with faulty(**timeouts(response="300ms", total="600ms")) as (lb, (one,)):
+        one.fault = faults.Drip(0.02, part="body", of=faults.Answer(body=b"x" * 1000))
+        async with taking(0.6):
+            assert not (await lb.ask()).whole
+        assert ["total_timeout"] == lb.words()
+
+
+async def test_case_45_a_black_hole_is_left_for_the_next_backend_at_the_connect_timeout() -> None:
+    """A full listen queue swallows the SYN. Nothing of the request was sent, so a POST moves as well."""
+    async with faulty("one", "two", **timeouts(connect="400ms")) as (lb, (one, two)):
+        one.fault = faults.BlackHole()
+        client = await lb.client()
+        async with taking(0.4):
+            client.send(request("POST", "/", body=b"hello"))
+            assert b"two" == (await client.answer()).body
+        assert ([2], [b"hello"]) == ([record.tries for record in lb.records], [seen.body for seen in two.requests])
+
+
+async def test_case_45_without_another_backend_a_black_hole_is_a_504() -> None:
+    """RFC 9110 15.6.5; and the connection that was being opened is given up."""
+    async with faulty(**timeouts(connect="300ms")) as (lb, (one,)):
+        one.fault = faults.BlackHole()
+        async with taking(0.3):
+            assert 504 == (await lb.ask()).status
+        assert (0, ["connect_timeout"]) == (one.connections, lb.words())
+
+
+async def ask_once(client: Client) -> None:
+    assert 200 == (await client.ask()).status
+
+
+async def ask_never(client: Client) -> None:
+    """A client that only connects."""
+
+
+@pytest.mark.parametrize("before", [ask_once, ask_never])
+async def test_case_46_an_idle_client_is_closed_with_a_fin(before: Callable[[Client], object]) -> None:
+    """RFC 9112 9.5: a reset would look like a fault, and could take an answer with it."""
+    async with faulty(listener=timeouts(idle="300ms")) as (lb, _):
+        client = await lb.client()
+        await before(client)  # type: ignore[misc]
+        async with taking(0.2):  # what came before took a little of it
+            assert b"" == await client.rest()

@@ -1,0 +1,182 @@
+"""H. Overload and limits: what comes too much is bounded, and nothing is left of it.
+
+docs/cases.md 74 to 76, and 88.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from time import process_time
+from typing import Final
+
+import pytest
+
+from steelyard.testing import FaultyBackend, faults
+from steelyard.testing.faults import Answer, Fault
+from tests.cases.scene import CHUNKED, GET, faulty, never_whole, refused, seen
+from tests.processes.balancer import balancing, status_field, with_workers
+from tests.real.backends import Talk, backend
+from tests.real.client import Client, request
+from tests.real.support import ON_UVLOOP, one_pool, running, until
+
+
+@pytest.mark.slow
+@ON_UVLOOP
+async def test_case_74_memory_comes_back_after_many_requests_and_connections(tmp_path: Path) -> None:
+    """20,000 requests and 4,000 connections (the case has a million and 100,000), 200 at once, some of which leave with
+    their request in flight: what the worker has in memory is at most a tenth more than after the first 200."""
+    async with FaultyBackend("one") as one, balancing(tmp_path, with_workers(1, one.port)) as lb:
+        (pid,) = await lb.workers()
+
+        async def work(requests: int, leave: bool) -> None:
+            client = await Client.open(lb.port)
+            for _ in range(requests):
+                assert 200 == (await client.ask()).status
+            if leave:
+                client.get()
+                client.reset()
+            else:
+                client.close()
+
+        async def round_of(clients: int) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(clients):
+                    tasks.create_task(work(5, number % 4 == 0))
+
+        await round_of(200)
+        await lb.nothing_in_flight()
+        warm = int(status_field(pid, "VmRSS")[0])
+        for _ in range(20):
+            await round_of(200)
+        await lb.nothing_in_flight()
+        assert int(status_field(pid, "VmRSS")[0]) < warm * 1.1
+
+
+@pytest.mark.parametrize("size", [65_536, 10_000_000])
+async def test_case_75_a_long_chunk_extension_is_refused(size: int) -> None:
+    """CVE-2023-39326: bytes that carry nothing. It is refused at its limit, whatever still comes."""
+    await never_whole(CHUNKED + b"3\r\nabc\r\n", b"5;" + b"a" * size + b"\r\nhello\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("split", [False, True])
+async def test_case_75_twenty_thousand_fields_are_refused(split: bool) -> None:
+    """RFC 6585 5: at 100 of them, or at 32 KiB, without waiting for the head's end."""
+    head = GET + b"Host: a\r\n" + b"".join(b"x%d: y\r\n" % number for number in range(20_000))
+    await refused(head + b"\r\n" * (not split), 431)
+
+
+TINY: Final = b"1\r\nx\r\n"
+
+
+async def tiny_chunks(count: int) -> float:
+    """Seconds of CPU time that so many chunks of one byte take, in and out, the test's own included."""
+    body = TINY * count + b"0\r\n\r\n"
+
+    async def script(talk: Talk) -> None:
+        await talk.head()
+        before, got = len(talk.received), 0
+        while got < len(body):
+            got = len(talk.received) - before + len(await talk.read())
+        assert body == talk.received[before:]
+        talk.answer(b"thanks")
+
+    async with backend(script) as behind, running(one_pool(behind.port)) as lb:
+        client = await lb.client()
+        began = process_time()
+        await client.send_all(CHUNKED + body)
+        assert b"thanks" == (await client.answer()).body
+        return process_time() - began
+
+
+async def test_case_75_the_work_of_tiny_chunks_grows_as_their_number() -> None:
+    """CVE-2025-69229: 200,000 of them are passed on as they came; ten times as many cost ten times as much and not a
+    hundred times. (It is CPU time, which other programs do not add to; the bound lies between the two.)"""
+    few = min([await tiny_chunks(20_000) for _ in range(3)])
+    many = await tiny_chunks(200_000)
+    assert many < 40 * max(few, 0.002)
+
+
+async def test_case_75_tiny_chunks_of_an_answer_arrive() -> None:
+    """The same from a backend."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with faulty() as (lb, (one,)):
+        one.fault = faults.Raw(head + TINY * 20_000 + b"0\r\n\r\n")
+        client = await lb.client()
+        for _ in range(2):
+            assert b"x" * 20_000 == (await client.ask()).body
+        assert 1 == one.connections
+
+
+EVERY: Final[list[Fault]] = [
+    *[faults.Reset(at) for at in ("accept", "in request", "before head", "in head", "after head", "in body")],
+    *[faults.Close(at) for at in ("accept", "in request", "before head", "in head", "after head", "in body")],
+    *[faults.Silence(at) for at in ("accept", "in request", "before head", "in head", "after head", "in body")],
+    faults.Delay(0.05),
+    faults.Delay(0.05, "in body"),
+    faults.Drip(0.01),
+    faults.Raw(),
+    faults.WrongLength(5),
+    faults.WrongLength(-1),
+    faults.BadChunk(),
+    faults.Endless("head", most=2**20),
+    faults.Endless("body", most=2**22),
+    faults.Interim((100, 103)),
+    faults.Stray(),
+    faults.Stray(after_s=0.02),
+    faults.CloseKept(),
+    faults.CloseKept(0.01),
+    faults.Refuse(),
+    faults.BlackHole(),
+    faults.Flap(0.02, 0.02),
+    Answer(503),
+    Answer(framing="close"),
+    Answer(413, early=True),
+]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.slow
+async def test_case_76_after_every_fault_descriptors_and_tasks_come_back() -> None:
+    """Each fault with three clients that wait for their answers and two that leave: with the balancer still there, its
+    descriptors and tasks are as many as before; and when it has stopped, as many as before it came."""
+    timeouts = {"connect": "150ms", "response": "150ms", "total": "400ms"}
+    async with faulty("one", "two"):
+        pass  # what a loop opens when it is first used
+    before = descriptors(), len(asyncio.all_tasks())
+    async with faulty("one", "two", listener={"timeouts": {"idle": "1h"}}, timeouts=timeouts) as (lb, (one, two)):
+        ours = descriptors(), len(asyncio.all_tasks())
+
+        async def meet(leave: bool) -> None:
+            client = await Client.open(lb.port)
+            client.send(request("PUT", "/", body=b"hello"))
+            if leave:
+                await asyncio.sleep(0.02)
+                client.reset()
+                return
+            answer = await client.answer()
+            assert answer.status in (200, 413, 502, 503, 504)
+            client.writer.transport.abort()
+
+        for fault in EVERY:
+            one.fault = two.fault = fault
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(5):
+                    tasks.create_task(meet(number > 2))
+            one.fault = two.fault = faults.Refuse()  # which ends every connection that was kept
+            one.fault = two.fault = None
+            await until(lambda: lb.in_flight() == 0)
+            await until(lambda: ours >= (descriptors(), len(asyncio.all_tasks())), f"all is closed after {fault}")
+    await until(lambda: before >= (descriptors(), len(asyncio.all_tasks())))
+
+
+@pytest.mark.parametrize(("lines", "status"), [(16, 200), (17, 508)])
+async def test_case_88_a_loop_of_proxies_ends(lines: int, status: int) -> None:
+    """RFC 9110 7.6.3 (Via is there to find them), RFC 5842 7.2: each round adds a line; the 17th is too many."""
+    raw = request("GET", "/", *["Via: 1.1 steelyard"] * lines)
+    if status == 508:
+        await refused(raw, status)
+    else:
+        await seen(raw)
