@@ -4,6 +4,7 @@ cimport cython
 from steelyard.core.backend cimport Backend
 from steelyard.core.policy cimport Pick
 from steelyard.core.pool cimport Pool
+from steelyard.core.ratelimit cimport RateLimit
 from steelyard.core.retry cimport may_retry
 from steelyard.core.router cimport Route, Router
 from steelyard.proxy.client cimport Client
@@ -54,10 +55,13 @@ cdef class Exchange(Receiver):
     cdef bint upstream_eof
     cdef bint client_full
     cdef readonly bint finished
+    cdef bint counted
     cdef str label
 
     @cython.locals(route=Route)
     cpdef start(self, double now)
+    @cython.locals(wait_s=double)
+    cdef bint _is_limited(self, RateLimit limit, double now) except -1
     cpdef on_request_body(self, bytes data, Py_ssize_t size, double now)
     cpdef on_request_end(self, double now)
     cpdef on_client_full(self)

@@ -32,10 +32,10 @@ def fixed_answer(status: int, body: bytes, content_type: str, connection: bytes,
 def refusal(kind: Kind, connection: bytes, to_head_request: bool, retry_after_s: int = 1) -> bytes:
     """The answer for a failed exchange: its status, and one sentence as text.
 
-    retry_after_s: when a client that got a 503 may find somebody, whole seconds (RFC 9110 section 10.2.3).
+    retry_after_s: when a client that got a 429 or 503 may come again, whole seconds (RFC 9110 section 10.2.3).
     """
     extra = b""
-    if kind.status == 503:
+    if kind.status in (429, 503):
         extra = b"Retry-After: %d\r\n" % retry_after_s
     elif kind.status == 405:
         # RFC 9110 section 15.5.6 wants the list; these are what a proxy passes on.
