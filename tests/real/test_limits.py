@@ -1,6 +1,8 @@
 """Limits at the front door on real sockets: docs/cases.md H 71 and 72, D 41."""
 
 import asyncio
+import os
+import signal
 import socket
 from pathlib import Path
 from time import monotonic
@@ -172,6 +174,25 @@ async def test_one_client_cannot_have_them_all(tmp_path: Path) -> None:
 
         await eventually(again, "who leaves makes room")
         for client in kept:
+            client.close()
+
+
+@ON_UVLOOP
+async def test_whose_connections_a_workers_death_has_ended_may_open_as_many_again(tmp_path: Path) -> None:
+    config = one_pool(1, listener={"routes": [{"respond": {}}], "max_connections_per_client": 3})
+    async with balancing(tmp_path, {**config, "workers": 1}) as lb:
+        lost = [await Client.open(lb.port) for _ in range(3)]
+        assert [200, 200, 200] == [(await client.ask()).status for client in lost]
+        (worker,) = await lb.workers()
+        os.kill(worker, signal.SIGKILL)
+
+        async def replaced() -> bool:
+            return await lb.workers() not in ([], [worker])
+
+        await eventually(replaced, "another worker")
+        kept = [await Client.open(lb.port) for _ in range(3)]
+        assert [200, 200, 200] == [(await client.ask()).status for client in kept]
+        for client in (*lost, *kept):
             client.close()
 
 

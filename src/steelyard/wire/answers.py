@@ -1,8 +1,10 @@
 """Answers that the balancer gives itself: fixed ones of a route, and refusals.
 
-Not compiled: a refusal is rare, and a health page is asked for a few times a second.
+Not compiled: a health page is asked for a few times a second. Refusals come by the thousand where somebody is limited,
+but of those most is ready made.
 """
 
+from functools import cache
 from http import HTTPStatus
 
 from steelyard.errors import Kind
@@ -40,5 +42,14 @@ def refusal(kind: Kind, connection: bytes, to_head_request: bool, retry_after_s:
     elif kind.status == 405:
         # RFC 9110 section 15.5.6 wants the list; these are what a proxy passes on.
         extra = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
+    lines, body = _parts(kind)
+    head = lines + extra + connection + b"\r\n"
+    return head if to_head_request else head + body
+
+
+@cache
+def _parts(kind: Kind) -> tuple[bytes, bytes]:
+    """What every such answer has: its first lines and its body. Made once, for refusing should cost little."""
     body = f"{kind.status} {reason(kind.status)}\n{kind.text}\n".encode()
-    return fixed_answer(kind.status, body, "text/plain; charset=utf-8", extra + connection, to_head_request)
+    whole = fixed_answer(kind.status, body, "text/plain; charset=utf-8", b"", True)
+    return whole.removesuffix(b"\r\n"), body
