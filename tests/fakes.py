@@ -23,6 +23,7 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_network
 from random import Random
 from socket import AF_INET, SO_LINGER, SOCK_STREAM, SOL_SOCKET, socket
@@ -198,6 +199,7 @@ class FakeLoop:
         self.servers: list[FakeServer] = []
         self.unresolvable: set[str] = set()
         self.addresses: dict[str, list[str]] = {}
+        self.readers: dict[int, Callable[[], object]] = {}
 
     # What the balancer calls.
 
@@ -211,6 +213,12 @@ class FakeLoop:
         timer = FakeTimer(self.clock + delay, callback, args)
         self.timers.append(timer)
         return timer
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        self.readers[fd] = partial(callback, *args)
+
+    def remove_reader(self, fd: int) -> None:
+        del self.readers[fd]
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:
         task = FakeTask(self, coroutine)
@@ -488,7 +496,7 @@ class World:
     """A worker's objects over a fake loop: one listener, one pool `web` over the backends `a`, `b`...
 
     hosts: one backend for each (of "ab", one for each letter). routes: the listener's; all to the pool when not given.
-    client_timeouts: the listener's. All else is called as in core/spec.py, and belongs to the pool; settings too.
+    client_timeouts: the listener's. listener: its other fields. All else is as in core/spec.py, and the pool's.
     """
 
     def __init__(
@@ -506,6 +514,7 @@ class World:
         policy: str = "round_robin",
         key: str | None = None,
         sticky: StickySpec | None = None,
+        listener: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self.loop = FakeLoop()
@@ -522,7 +531,9 @@ class World:
             sticky=sticky,
             **settings,
         )
-        self.listener = ListenerSpec("front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts())
+        self.listener = ListenerSpec(
+            "front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts(), **(listener or {})
+        )
         rows = FIRST_ROW + 3 * Pool.rows_needed(spec) + 10  # room for other configurations
         self.ledger = Ledger(Table(bytearray(Table.size_bytes(rows, 1)), rows))
         plan = self.ledger.plan(Spec((), (spec,)))

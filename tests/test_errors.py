@@ -53,6 +53,13 @@ def test_a_kind_may_be_retried_only_if_that_cannot_do_harm(kind: Kind) -> None:
     assert may_retry(kind, True, True, False) == (kind.retry is not Retry.NEVER)
 
 
+def test_only_what_was_read_whole_leaves_the_connection_as_it_is() -> None:
+    """Where a client's request itself went wrong nobody knows where the next one begins."""
+    kept = {kind.word for kind in KINDS.values() if kind.side is Side.CLIENT and not kind.closes}
+    assert {"no_route", "rate_limited"} == kept
+    assert not any(kind.closes for kind in KINDS.values() if kind.side is not Side.CLIENT)
+
+
 def test_what_took_too_long_is_a_504_and_is_not_asked_again_once_it_was_sent() -> None:
     slow = [kind for kind in KINDS.values() if kind.word.endswith("timeout") and kind.side is Side.BACKEND]
     # Who waited for a place in vain was not late: there was none. And the time of one try is there to be cut short.

@@ -17,6 +17,7 @@ from steelyard.core.backend import Backend
 from steelyard.core.guard import Guarded
 from steelyard.core.policy import Pick
 from steelyard.core.pool import Refusal
+from steelyard.core.rows import Rows
 from steelyard.core.spec import BackendSpec, ListenerSpec, PolicySpec, PoolSpec, RespondSpec, RouteSpec, Spec
 from steelyard.core.table import IN_FLIGHT, Table
 from steelyard.errors import NONE_UP, ConfigError
@@ -103,7 +104,7 @@ class Stage:
         """Put it into force."""
         change = await self.prepare(spec)
         await self.worker.switch(change, {})
-        self.ledger.settle(spec, dict(change.rows))
+        self.ledger.settle(spec, change.rows)
         return change
 
 
@@ -164,7 +165,7 @@ async def test_a_preparation_that_fails_changes_nothing_and_leaves_no_file_open(
 
     monkeypatch.setattr("steelyard.worker.AccessLog", Noted)
     with pytest.raises(KeyError):  # as a bug would: no rows
-        await worker.prepare(a_spec("a", "b", access_log=str(tmp_path / "other")), {})
+        await worker.prepare(a_spec("a", "b", access_log=str(tmp_path / "other")), Rows())
     assert [-1] == [log.fd for log in opened]
     with pytest.raises(ConfigError, match="access_log"):
         await stage.prepare(a_spec("b", access_log="/nowhere/log"))
@@ -232,7 +233,7 @@ async def test_listeners_come_stay_and_go_and_routes_change_under_those_that_sta
     assert [b"204", b"204"] == [await status_of(worker, name) for name in ("web", "new")]
     with pytest.raises(KeyError):
         worker.listener("old")
-    assert ({old}, [], True) == (worker.leaving, old.servers, old.context.stopping)
+    assert ({old}, [], True) == (worker.leaving, old.acceptor.servers, old.context.stopping)
 
 
 async def test_a_listener_that_was_removed_finishes_and_is_closed_when_its_time_is_over(stage: Stage) -> None:
@@ -263,7 +264,7 @@ async def test_a_worker_that_stops_begins_no_new_listener(stage: Stage) -> None:
     change = await stage.prepare(a_spec("a", listeners={"web": "a", "new": "a"}))
     await stage.worker.stop(0.0)
     await stage.worker.switch(change, {})
-    assert [] == stage.worker.listener("new").servers
+    assert [] == stage.worker.listener("new").acceptor.servers
 
 
 # Logs and records.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from steelyard.control import config as _config
-from steelyard.control.ledger import Ledger, table_rows
+from steelyard.control.ledger import Ledger, table_bytes, table_rows
 from steelyard.control.prober import Checks
 from steelyard.control.watch import FileWatch
 from steelyard.core.pool import Pool
@@ -61,7 +61,7 @@ class LoadBalancer:
             raise SteelyardError("this LoadBalancer runs already; make another one for another loop")
         rows = table_rows(self.spec.max_backends)
         # Untouched memory costs none.
-        memory = mmap(-1, Table.size_bytes(rows, 1), MAP_PRIVATE | MAP_ANONYMOUS)
+        memory = mmap(-1, table_bytes(rows, 1), MAP_PRIVATE | MAP_ANONYMOUS)
         table = Table(memory, rows)
         worker, ledger, checks = Worker(table, self._on_record), Ledger(table), Checks(get_running_loop())
         try:

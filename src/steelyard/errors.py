@@ -55,6 +55,14 @@ class Kind:
     retry: Retry
     text: str
 
+    @property
+    def closes(self) -> bool:
+        """Whether the client's connection ends with it: where its request went wrong it may not end where it seems to.
+
+        One that was read whole, and is only not granted, leaves the connection as it is.
+        """
+        return self.side is Side.CLIENT and self.phase is not Phase.CHOOSE
+
 
 _REQUEST = (Side.CLIENT, Phase.REQUEST, Retry.NEVER)
 
@@ -71,6 +79,7 @@ HEAD_TOO_LARGE: Final = Kind("head_too_large", 431, *_REQUEST, "The header secti
 CODING_UNKNOWN: Final = Kind("coding_unknown", 501, *_REQUEST, "Only the transfer coding 'chunked' is known.")
 LOOP: Final = Kind("loop", 508, *_REQUEST, "The request came through here too often: a loop of proxies.")
 VERSION_UNKNOWN: Final = Kind("version_unknown", 505, *_REQUEST, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+CROWDED: Final = Kind("crowded", 429, *_REQUEST, "This address has too many connections open already.")
 CLIENT_GONE: Final = Kind("client_gone", 0, *_REQUEST, "The client closed the connection.")
 CLIENT_TOO_SLOW: Final = Kind(
     "client_too_slow", 0, Side.CLIENT, Phase.ANSWER, Retry.NEVER, "The client did not read its answer in time."
@@ -78,6 +87,12 @@ CLIENT_TOO_SLOW: Final = Kind(
 
 # The choice.
 NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")
+RATE_LIMITED: Final = Kind(
+    "rate_limited", 429, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "Too many requests in too short a time."
+)
+OVERLOADED: Final = Kind(
+    "overloaded", 503, Side.OURS, Phase.CHOOSE, Retry.NEVER, "Too many requests are being answered already."
+)
 NONE_UP: Final = Kind("none_up", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Service not available")
 FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit.")
 QUEUE_TIMEOUT: Final = Kind(

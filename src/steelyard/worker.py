@@ -18,19 +18,21 @@ from socket import socket
 from time import monotonic, perf_counter, thread_time
 from typing import Final
 
-from steelyard.control.ledger import Rows
+from steelyard.control.front import Front, name_of_listener
 from steelyard.control.prober import log_state
 from steelyard.control.ready import make_ready
+from steelyard.core.door import Door
 from steelyard.core.draft import Draft
 from steelyard.core.guard import Outside
 from steelyard.core.pool import Pool
 from steelyard.core.router import Router
-from steelyard.core.rows import PoolRows
+from steelyard.core.rows import PoolRows, Rows
 from steelyard.core.spec import ListenerSpec, Spec
 from steelyard.core.table import Table
 from steelyard.observe.accesslog import AccessLog, OnRecord, Record
 from steelyard.observe.counters import Counters
 from steelyard.observe.recent import Recent
+from steelyard.proxy.acceptor import Capacity
 from steelyard.proxy.bind import key_of
 from steelyard.proxy.clock import Wheel
 from steelyard.proxy.connections import PoolConnections
@@ -87,7 +89,7 @@ class Worker:
         self.wheel = Wheel(self.loop)
         self.table = table
         self.spec = Spec((), ())
-        self.rows: Rows = {}
+        self.rows = Rows()
         self.pools: dict[str, Pool] = {}
         self.connections: dict[str, PoolConnections] = {}
         self.listeners: dict[str, Listener] = {}
@@ -97,6 +99,8 @@ class Worker:
         self.recent = Recent(recent) if recent else None
         self.counters = Counters(table)
         self.stopping = False
+        self._front = Front(table)
+        self._capacity = Capacity(self.clients)
         self._outside = Outside(perf_counter, _log.warning)
         self._below = _below(random.Random())
         self._date_line = DateLine()
@@ -164,6 +168,7 @@ class Worker:
     async def _listen(self, spec: Spec, sockets: Mapping[str, Sequence[socket]], drain_s: float) -> None:
         """Serve by the routes of this specification on its listeners, and let the others go."""
         on_record = self._sinks()
+        self._front.adopt(spec, self.rows.front)
         wanted = {key_of(listener): listener for listener in spec.listeners}
         for key in [key for key in self.listeners if key not in wanted]:
             listener = self.listeners.pop(key)
@@ -173,16 +178,21 @@ class Worker:
         for key, its_spec in wanted.items():
             router = self._router(its_spec)
             networks = tuple(ip_network(network) for network in its_spec.trusted_proxies)
+            row = self.rows.front[name_of_listener(its_spec)]
             if key in self.listeners:
-                self.listeners[key].adopt(its_spec, router, networks)
+                listener = self.listeners[key]
+                listener.context.crowd = self._front.crowd_of(its_spec, row, listener.context.crowd)
+                listener.adopt(its_spec, router, networks)
                 continue
             context = ListenerContext(
                 self.loop, self.wheel, its_spec, router, networks, self._below, on_record, self._date_line
             )
+            context.count_at(Door(self.table, row))
+            context.crowd = self._front.crowd_of(its_spec, row, None)
             context.recent = self.recent
             context.counters = self.counters
             context.stopping = self.stopping
-            self.listeners[key] = Listener(self.loop, its_spec, context, sockets.get(key))
+            self.listeners[key] = Listener(self.loop, its_spec, context, sockets.get(key), self._capacity)
             if not self.stopping:
                 await self.listeners[key].start()
         for listener in (*self.listeners.values(), *self.leaving):
@@ -191,6 +201,7 @@ class Worker:
     def _router(self, spec: ListenerSpec) -> Router:
         router = Router(spec.routes)
         for route in router.routes:
+            route.limit = self._front.limit_of(spec, route.spec)
             if route.spec.pool is not None:
                 route.pool = self.connections[route.spec.pool]
             else:

@@ -32,6 +32,39 @@ ANSWER: dict[str, Any] = {
     "refused": 1,
     "workers_lost": 5,
     "counters": {"answered": 1200, "none_up": 0, "full": 7, "retries": 2},
+    "listeners": {
+        "front": {
+            "connections": 8,
+            "max_connections": 100,
+            "max_connections_per_client": None,
+            "crowded": 4,
+            "in_flight": 6,
+            "max_in_flight": 50,
+            "overloaded": 9,
+            "limits": [
+                {
+                    "route": "/[a]*",
+                    "rate": "5/s",
+                    "burst": 9,
+                    "key": "host",
+                    "dry_run": False,
+                    "limited": 31,
+                    "over": 0,
+                },
+                {"route": "*", "rate": "7/m", "burst": 1, "key": "global", "dry_run": True, "limited": 0, "over": 42},
+            ],
+        },
+        "open": {
+            "connections": 1,
+            "max_connections": None,
+            "max_connections_per_client": None,
+            "crowded": 0,
+            "in_flight": None,
+            "max_in_flight": None,
+            "overloaded": 0,
+            "limits": [],
+        },
+    },
     "pools": {"web": [backend(1), backend(2, "down"), backend(3, "silent")], "api": []},
 }
 
@@ -63,6 +96,10 @@ def test_processes_and_backends_are_shown_in_tables(balancer: Running) -> None:
         ["h:2", "down", "3", "2", "77", "1"],
         ["h:3", "silent", "3", "2", "77", "1"],
         ["pool", "api"],
+        ["front", "8/100", "4", "6/50", "9"],
+        ["open", "1", "0", "-", "0"],
+        ["front", "/[a]*", "5/s", "9", "host", "31"],
+        ["front", "*", "7/m", "1", "global", "42", "(dry", "run)"],
     ):
         assert expected in shown
 

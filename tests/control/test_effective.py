@@ -78,6 +78,10 @@ listeners:
     max_fields: 100
     underscores_in_headers: false
     backlog: 4096
+    max_connections: off
+    max_connections_per_client: off
+    max_in_flight: off
+    min_body_rate: 100B/s
 pools:
   app:
     policy:
@@ -174,6 +178,14 @@ def some(items: st.SearchStrategy[Any], least: int = 0) -> st.SearchStrategy[tup
 
 
 @st.composite
+def limits(draw: st.DrawFn) -> spec.RateLimitSpec:
+    key = draw(st.sampled_from(["client_ip", "header:x-key", "host", "method", "global"]))
+    told_apart = {} if key == "global" else {"most_keys": draw(COUNTS)}
+    rate = draw(st.sampled_from([1 / 3600, 0.1, 100.0, 1e6]) | st.floats(0.001, 1e6))
+    return spec.RateLimitSpec(rate, draw(st.none() | COUNTS), key, dry_run=draw(st.booleans()), **told_apart)
+
+
+@st.composite
 def routes(draw: st.DrawFn, index: int, pools: list[str]) -> spec.RouteSpec:
     """A route that no other one hides: each asks for a path of its own."""
     pool = draw(st.sampled_from([*pools, None]))
@@ -188,6 +200,7 @@ def routes(draw: st.DrawFn, index: int, pools: list[str]) -> spec.RouteSpec:
         pool=pool,
         respond=None if pool is not None else spec.RespondSpec(status, body, draw(st.sampled_from(["text/html; a=b"]))),
         max_body_bytes=draw(st.none() | st.integers(0, 2**40)),
+        rate_limit=draw(st.none() | limits()),
     )
 
 
@@ -208,6 +221,10 @@ def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.
         max_fields=draw(COUNTS),
         underscores_in_headers=draw(st.booleans()),
         backlog=draw(COUNTS),
+        max_connections=draw(st.none() | COUNTS),
+        max_connections_per_client=draw(st.none() | COUNTS),
+        max_in_flight=draw(st.none() | COUNTS),
+        min_body_rate=draw(st.none() | st.integers(1, 2**40)),
     )
 
 

@@ -83,6 +83,13 @@ BRACKETS = "has brackets that are not [:N], the first N characters; "
         ("is not a prime; write 7", hashed.table_size, 8),
         ("is not a prime; write 5000011", hashed.table_size, 5_000_010),
         ("is out of range; use 2 to 5000011", hashed.table_size, 5_000_012),
+        (HEADER, hashed.limit_key, "header:"),
+        (
+            "unknown key; known: client_ip, path, url, header:NAME, cookie:NAME, query:NAME, host, method, global",
+            hashed.limit_key,
+            "x",
+        ),
+        ("unknown key; did you mean global?", hashed.limit_key, "globl"),
         ("must be a mapping of names to texts; write {NAME: TEXT}", hashed.options, ["a"]),
     ],
 )

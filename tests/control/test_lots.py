@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.control.lots import LINE, Lots
-from steelyard.core.table import LOT, LOT_CELLS, Table
+from steelyard.control.lots import LINE, PIECE, Lots
+from steelyard.core.table import BALANCER, LOT, LOT_CELLS, LOTS_USED, Table
 
 ROWS = 6
 
@@ -46,12 +46,31 @@ def test_another_one_is_zeroed_and_may_lie_where_the_old_one_was() -> None:
     assert [0] * 40 == list(table.rest)
 
 
-def test_only_the_lot_itself_is_zeroed() -> None:
+def test_only_the_lot_itself_is_zeroed_and_of_it_only_what_was_ever_in_a_lot() -> None:
+    """What was never in one is zero: a store would only make it take up memory."""
     table = a_table(40)
+    lots = Lots(table)
+    assert lots.ensure(1, 12)
     for at in range(40):
         table.rest[at] = 7
-    assert Lots(table).ensure(1, 12)
+    lots.free(1)
+    assert lots.ensure(2, 8)
+    assert [0] * 8 + [7] * 32 == list(table.rest)
+    lots.free(2)
+    assert lots.ensure(3, 20)
     assert [0] * 12 + [7] * 28 == list(table.rest)
+    assert 20 == table.get(BALANCER, LOTS_USED)
+
+
+def test_a_large_lot_is_zeroed_piece_by_piece() -> None:
+    size = 2 * PIECE + 3
+    table = a_table(size)
+    lots = Lots(table)
+    assert lots.ensure(1, size)
+    table.rest[:] = memoryview(b"\1" * 8 * size).cast("q")
+    lots.free(1)
+    assert lots.ensure(1, size)
+    assert not any(table.rest)
 
 
 def test_where_there_is_no_room_a_tier_has_no_lot_and_the_others_keep_theirs() -> None:

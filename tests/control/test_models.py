@@ -181,6 +181,13 @@ def test_a_pool_can_be_written_in_short_forms(field: dict[str, Any], text: str) 
         ({"hosts": ("a.org",)}, "host: a.org"),
         ({"methods": ("GET",)}, "methods: GET"),
         ({"max_body_bytes": None}, "max_body: off"),
+        ({"rate_limit": None}, "rate_limit: off"),
+        ({"rate_limit": spec.RateLimitSpec(100.0)}, "rate_limit: 100/s"),
+        (
+            {"rate_limit": spec.RateLimitSpec(0.5, 3, "header:x-key", 7, True)},
+            "rate_limit: {rate: 30/m, burst: 3, key: 'header:X-Key', keys: 7, dry_run: yes}",
+        ),
+        ({"rate_limit": spec.RateLimitSpec(1.0, key="global")}, "rate_limit: {rate: 1/s, burst: auto, key: global}"),
     ],
 )
 def test_a_route_can_be_written_in_short_forms(field: dict[str, Any], text: str) -> None:
@@ -200,6 +207,19 @@ def test_a_route_can_be_written_in_short_forms(field: dict[str, Any], text: str)
 )
 def test_what_is_of_the_whole_balancer_can_be_left_to_it(field: dict[str, Any], text: str) -> None:
     assert dataclasses.replace(load(listener("")), **field) == load(listener("") + text + "\n")
+
+
+def test_the_limits_of_a_listener_fill_their_fields() -> None:
+    text = "max_connections: 5\nmax_connections_per_client: 6\nmax_in_flight: 7\nmin_body_rate: 2KiB/s"
+    web = load(listener(text)).listeners[0]
+    assert (5, 6, 7, 2048) == (
+        web.max_connections,
+        web.max_connections_per_client,
+        web.max_in_flight,
+        web.min_body_rate,
+    )
+    off = "max_connections: off\nmax_connections_per_client: off\nmax_in_flight: off\nmin_body_rate: off"
+    assert dataclasses.replace(load(listener("")).listeners[0], min_body_rate=None) == load(listener(off)).listeners[0]
 
 
 def test_a_listener_may_only_give_fixed_answers() -> None:
@@ -382,6 +402,41 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
         (
             "a.yaml:6: pid_file: is empty (got ''); write one, or take the key out",
             pool("") + "pid_file: ''\n",
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].rate_limit: is not a rate (got 100); write 100/s",
+            route("rate_limit: 100"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].rate_limit: is out of range (got 2000000/s); use 1/h to 1000000/s",
+            route("rate_limit: 2000000/s"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].rate_limit.rate: is missing; write rate: 100/s",
+            route("rate_limit: {burst: 3}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].rate_limit.key: cannot be a limit's key: a limit is asked before the "
+            "body comes (got body:user); known: client_ip, path, url, header:NAME, cookie:NAME, query:NAME, host, "
+            "method, global",
+            route("rate_limit: {rate: 1/s, key: 'body:user'}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].rate_limit.keys: is not read with key: global, where all are one "
+            "(got 5); take it out",
+            route("rate_limit: {rate: 1/s, key: global, keys: 5}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.routes[0].rate_limit.burst: is out of range (got 0); use 1 to 16777216, or auto",
+            route("rate_limit: {rate: 1/s, burst: 0}"),
+        ),
+        (
+            "a.yaml:5: listeners.web.max_connections: is out of range (got 0); use 1 or more",
+            listener("max_connections: 0"),
+        ),
+        (
+            "a.yaml:5: listeners.web.min_body_rate: is not a rate of bytes (got 100B); write it as 100B/s or 1KiB/s",
+            listener("min_body_rate: 100B"),
         ),
         ("a.yaml:6: watch: is neither true nor false (got 1s); write true or false", pool("") + "watch: 1s\n"),
     ],

@@ -111,6 +111,9 @@ def test_a_right_value_is_read(expected: object, read: Read, value: object) -> N
         ("is empty; take the key out, or write what it is to hold", readers.at_least_one, []),
         ("is empty; write one, or take the key out", readers.line, " "),
         ("has spaces around it; take them out", readers.line, "a "),
+        ("is out of range; use 1B/s or more, or off", readers.byte_rate, "0B/s"),
+        ("is out of range; use 1/h to 1000000/s", readers.rate, "0.9/h"),
+        ("is out of range; use 1/h to 1000000/s", readers.rate, "1000001/s"),
         ("has a control character; take it out", readers.line, "a\r\nb"),
     ],
 )

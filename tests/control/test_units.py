@@ -162,3 +162,25 @@ def test_a_written_percentage_reads_as_the_same_number(share: float) -> None:
 @pytest.mark.parametrize(("text", "share"), [("20%", 0.2), ("0.5%", 0.005), ("100%", 1.0), ("0%", 0.0)])
 def test_a_percentage_is_written_without_needless_digits(text: str, share: float) -> None:
     assert text == units.format_percent(share)
+
+
+@pytest.mark.parametrize(("rate", "text"), [(100, "100B/s"), (1024, "1KiB/s"), (1024, "1 KiB / s"), (1500, "1.5kB/s")])
+def test_a_rate_of_bytes_is_read_per_second(rate: int, text: str) -> None:
+    assert rate == units.parse_byte_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ("is not a rate of bytes; write it as 100B/s or 1KiB/s", "100B"),
+        ("is not a rate of bytes; write it as 100B/s or 1KiB/s", "100B/m"),
+        ("has no unit; write 100B, per s: 100B/s", "100/s"),
+    ],
+)
+def test_a_wrong_rate_of_bytes_says_what_to_write(expected: str, text: str) -> None:
+    assert expected == fault(units.parse_byte_rate, text)
+
+
+@given(st.integers(1, 2**60))
+def test_a_written_rate_of_bytes_reads_as_the_same_number(rate: int) -> None:
+    assert rate == units.parse_byte_rate(units.format_byte_rate(rate))

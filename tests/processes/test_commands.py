@@ -12,7 +12,7 @@ import pytest
 from steelyard.control import config
 from steelyard.core import table as cells
 from steelyard.core.pool import Pool
-from steelyard.core.rows import PoolRows
+from steelyard.core.rows import PoolRows, Rows
 from steelyard.errors import ConfigError, Problem
 from steelyard.processes.commands import Commands, call
 from tests.fakes_core import a_table
@@ -36,6 +36,7 @@ class FakeProcess:
         self.table = a_table(6, workers=2)
         self.table.set(1, cells.WEIGHT, 1)
         rows = PoolRows((1,), (2, 3))
+        self.rows = Rows({"app": rows}, {"listener 0.0.0.0:8080": 4})
         for row, weight in zip(rows.backends, (1, 3), strict=True):
             self.table.set(row, cells.WEIGHT, weight)
             self.table.set(row, cells.SHARE, weight * cells.WEIGHT_UNIT)

@@ -438,7 +438,8 @@ def test_so_has_a_head_that_began_behind_another_request(world: World) -> None:
     client << refused(errors.REQUEST_TIMEOUT, close=True)
 
 
-def test_a_body_has_its_time_between_two_reads(world: World) -> None:
+def test_a_body_has_its_time_between_two_reads(make: Make) -> None:
+    world = make(listener={"min_body_rate": None})
     client = world.client()
     client >> request("POST / HTTP/1.1", "Content-Length: 9")
     backend = world.accept("a")

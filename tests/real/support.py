@@ -91,7 +91,8 @@ class Running:
         """Requests, also those at backends that have left: each counts at its backend and in its tier."""
         ledger = self.balancer._ledger
         assert ledger is not None
-        counted = sum(ledger.table.total(row, IN_FLIGHT) for row in range(FIRST, ledger.used))
+        doors = set(ledger.rows.front.values())  # where that cell counts connections
+        counted = sum(ledger.table.total(row, IN_FLIGHT) for row in range(FIRST, ledger.used) if row not in doors)
         return (counted + 1) // 2
 
     def names(self) -> list[str]:

@@ -15,7 +15,7 @@ def status(
     pid: Pid = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
 ) -> None:
-    """Show the running balancer: its processes, its configuration, and each backend with its live numbers.
+    """Show the running balancer: its processes, its configuration, its limits, and each backend with its live numbers.
 
     silent is a backend that does not answer its checks, down one that answers them wrongly. Below the workers is
     counted how requests have ended (answered, or the word of the access log), and what was done on the way.
@@ -50,6 +50,7 @@ def _show(found: dict[str, Any]) -> None:
     counted = [(name, count) for name, count in found["counters"].items() if count]
     if counted:
         console.print("  ".join(f"{name} {count}" for name, count in counted), soft_wrap=True)
+    _show_listeners(found["listeners"], console)
     for name, backends in found["pools"].items():
         table = Table(
             "backend",
@@ -73,6 +74,37 @@ def _show(found: dict[str, Any]) -> None:
         console.print(table)
         if len(backends) > SHOWN:
             console.print(f"and {len(backends) - SHOWN} more: --json has them all")
+
+
+def _show_listeners(listeners: dict[str, Any], console: Any) -> None:
+    """How full each is, what was turned away, and below that the rate limits of routes, if there are any."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False}
+    table = Table("listener", "connections", "crowded", "in flight", "overloaded", **look)
+    limits = Table("rate limit", "rate", "burst", "key", "limited", **look)
+    for name, one in listeners.items():
+        table.add_row(
+            escape(name),
+            _of(one["connections"], one["max_connections"]),
+            str(one["crowded"]),
+            "-" if one["in_flight"] is None else _of(one["in_flight"], one["max_in_flight"]),
+            str(one["overloaded"]),
+        )
+        for limit in one["limits"]:
+            count = f"{limit['over']} (dry run)" if limit["dry_run"] else str(limit["limited"])
+            words = (f"{name} {limit['route']}", limit["rate"], limit["burst"], limit["key"], count)
+            limits.add_row(*(escape(str(word)) for word in words))
+    console.print(table)
+    if limits.row_count:
+        console.print(limits)
+
+
+def _of(count: int, most: int | None) -> str:
+    """Such as `7/100`, or `7` where there is no limit."""
+    return str(count) if most is None else f"{count}/{most}"
 
 
 def _age(seconds: float) -> str:

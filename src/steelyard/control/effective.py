@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steelyard.control import rules, sealed, written
-from steelyard.control.models import Backend, File, HealthCheck, Listener, Policy, Pool, Route
+from steelyard.control.models import Backend, File, HealthCheck, Listener, Policy, Pool, RateLimit, Route
 from steelyard.control.shapes import Shape, shape_at
+from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import (
     BackendSpec,
     HealthCheckSpec,
     ListenerSpec,
     PolicySpec,
     PoolSpec,
+    RateLimitSpec,
     RouteSpec,
     Spec,
 )
@@ -74,11 +76,22 @@ def route_entry(route: RouteSpec) -> dict[str, Any]:
     entry = {
         Route.alias_of(field.name): written.plain(field.name, value)
         for field in dataclasses.fields(route)
-        if (value := getattr(route, field.name)) != field.default and field.name != "respond"
+        if (value := getattr(route, field.name)) != field.default and field.name not in ("respond", "rate_limit")
     }
+    if route.rate_limit is not None:
+        entry["rate_limit"] = rate_limit_entry(route.rate_limit)
     if route.respond is not None:
         entry["respond"] = dataclasses.asdict(route.respond)
     return entry
+
+
+def rate_limit_entry(limit: RateLimitSpec) -> dict[str, Any]:
+    """The keys of a rate limit, but for one that it does not read."""
+    return {
+        RateLimit.alias_of(name): written.plain(name, getattr(limit, name))
+        for name in RateLimit.model_fields
+        if name != "most_keys" or limit.key != GLOBAL
+    }
 
 
 def _backend(backend: BackendSpec) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema
 
 from steelyard.control import conditions, hashed, readers, sealed
 from steelyard.core import spec
+from steelyard.core.limiter import MOST_BURST
 
 # A variable may stand wherever a quantity may.
 _OR_VARIABLE = r"|^.*\$\{.*$"
@@ -64,6 +65,16 @@ _SIZE_SCHEMA: Final = {
     "pattern": r"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|kB|MB|GB)$" + _OR_VARIABLE,
     "examples": ["1500B", "64KiB", "10MiB"],
 }
+_RATE_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)? */ *(s|m|h)$" + _OR_VARIABLE,
+    "examples": ["100/s", "10/m"],
+}
+_BYTE_RATE_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|kB|MB|GB) */ *s$" + _OR_VARIABLE,
+    "examples": ["100B/s", "1KiB/s"],
+}
 _PERCENT_SCHEMA: Final = {
     "type": "string",
     "pattern": r"^[0-9]+(\.[0-9]+)? *%$" + _OR_VARIABLE,
@@ -92,6 +103,19 @@ PercentOrOff = Annotated[
     float | None,
     BeforeValidator(readers.off_or(readers.percent)),
     WithJsonSchema({"anyOf": [_PERCENT_SCHEMA, _OFF_SCHEMA]}),
+]
+Rate = Annotated[float, BeforeValidator(readers.rate), WithJsonSchema(_RATE_SCHEMA)]
+ByteRateOrOff = Annotated[
+    int | None,
+    BeforeValidator(readers.off_or(readers.byte_rate)),
+    WithJsonSchema({"anyOf": [_BYTE_RATE_SCHEMA, _OFF_SCHEMA]}),
+]
+BurstOrAuto = Annotated[
+    int | None,
+    BeforeValidator(readers.auto_or(readers.integer(1, MOST_BURST))),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["auto"]}, {"type": "integer", "minimum": 1, "maximum": MOST_BURST}, _VARIABLE_SCHEMA]}
+    ),
 ]
 # None healthy enough to doubt the checks: 0.
 ShareOrOff = Annotated[
@@ -171,6 +195,14 @@ Key = Annotated[
     _text_schema(
         pattern="^(client_ip|path|url|header:.+|cookie:.+|query:.+|body:.+)$" + _OR_VARIABLE,
         examples=["client_ip", "path", "header:X-User", "cookie:session", "body:messages.0.content[:256]"],
+    ),
+]
+LimitKey = Annotated[
+    str,
+    BeforeValidator(hashed.limit_key),
+    _text_schema(
+        pattern="^(client_ip|path|url|host|method|global|header:.+|cookie:.+|query:.+)$" + _OR_VARIABLE,
+        examples=["client_ip", "header:X-Api-Key", "global"],
     ),
 ]
 PolicyName = Annotated[

@@ -1,4 +1,5 @@
-"""What a policy hashes, and into what: how `key`, `table_size` and `options` of a policy are read.
+"""What a policy hashes, and into what: how `key`, `table_size` and `options` of a policy are read; and the
+`key` of a rate limit.
 
 Readers as in readers.py. A body's field is a dotted path into JSON, with numbers for the places of a list:
 `body:messages.0.content`; `[:256]` behind it takes the first 256 characters.
@@ -11,8 +12,12 @@ from steelyard.control.addresses import is_token
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.nearest import did_you_mean
 from steelyard.control.readers import as_text, integer
+from steelyard.core.ratelimit import GLOBAL
 
 KEYS: Final = ("client_ip", "path", "url", "header:NAME", "cookie:NAME", "query:NAME", "body:FIELD")
+# A limit may have these too, and none from a body.
+LIMIT_KEYS: Final = (*KEYS[:-1], "host", "method", GLOBAL)
+UNKNOWN: Final = "unknown key"
 # Envoy's bound, with the reason that a larger one is slow to fill: 20 MB of table a pool.
 LARGEST_TABLE: Final = 5_000_011
 
@@ -44,7 +49,22 @@ def key(value: Any) -> str:
     if colon and kind == "body":
         _check_field(name)
         return text
-    raise Fault("unknown key", did_you_mean(text, KEYS))
+    raise Fault(UNKNOWN, did_you_mean(text, KEYS))
+
+
+def limit_key(value: Any) -> str:
+    """What tells the clients of a rate limit apart."""
+    text = as_text(value)
+    if text in ("host", "method", GLOBAL):
+        return text
+    if text.startswith("body:"):
+        raise Fault("cannot be a limit's key: a limit is asked before the body comes", did_you_mean(text, LIMIT_KEYS))
+    try:
+        return key(text)
+    except Fault as fault:
+        if fault.message != UNKNOWN:
+            raise
+        raise Fault(UNKNOWN, did_you_mean(text, LIMIT_KEYS)) from None
 
 
 def cookie_name(value: Any) -> str:

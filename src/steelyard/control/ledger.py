@@ -1,4 +1,4 @@
-"""Which row of the table belongs to which backend and tier, through every reload.
+"""Which row of the table belongs to which backend, tier, listener and rate limit, through every reload.
 
 One process keeps it for all workers: the control process, or a balancer that is embedded. A configuration is planned
 first: what stays keeps its rows, what is new gets rows that nobody uses, with its weight in them. Nothing of that
@@ -12,23 +12,26 @@ that starts anew goes on with it.
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
+from steelyard.control.front import lots_of_front
 from steelyard.control.lots import Lots
 from steelyard.core import table as cells
 from steelyard.core.homes import cells_needed
-from steelyard.core.rows import PoolRows, Rank, rank_of, ranks_of
+from steelyard.core.rows import PoolRows, Rank, Rows, rank_of, ranks_of
 from steelyard.core.spec import BackendSpec, PolicySpec, PoolSpec, Spec
 from steelyard.core.table import Table
 from steelyard.errors import ConfigError, Problem
 
-Rows = Mapping[str, PoolRows]
-Plan = dict[str, PoolRows]
+Plan = Rows
 
-# Room for all backends twice, as a reload may exchange every one, and for the tiers of many pools.
+# Room for all backends twice, as a reload may exchange every one, and for the tiers of many pools, for listeners and
+# limits.
 TIERS: Final = 4096
-LOT_BYTES: Final = 64 * 1024 * 1024  # some forty pools that remember 65,536 clients each
+LOT_BYTES: Final = (
+    256 * 1024 * 1024
+)  # eight rate limits of a million keys, or ninety pools that remember 65,536 clients
 STICKY: Final = "sticky_round_robin"
 FIRST: Final = cells.FIRST_ROW
 _NOTHING: Final = Spec((), ())
@@ -52,11 +55,11 @@ class Ledger:
     def __init__(self, table: Table, spec: Spec = _NOTHING, rows: Rows | None = None) -> None:
         self.table = table
         self.spec = spec
-        self.rows: Rows = rows or {}
+        self.rows = Rows() if rows is None else rows
         self.used = max(table.get(cells.BALANCER, cells.ROWS_USED), FIRST)
-        held = set(_all(self.rows))
+        held = set(self.rows.all())
         self.free = deque(row for row in range(FIRST, self.used) if row not in held)
-        self.lots = Lots(table, [row for of_pool in self.rows.values() for row in of_pool.tiers])
+        self.lots = Lots(table, _may_have_lots(self.rows))
 
     def plan(self, spec: Spec) -> Plan:
         """Rows for another configuration. Raises ConfigError when the table has none left."""
@@ -70,14 +73,24 @@ class Ledger:
             if _remembers(pool.policy):
                 self._leave_lots_that_are_too_small(pool, tiers)
         given: list[int] = []
+        front = lots_of_front(spec)
         try:
-            plan = {pool.name: self._of_pool(pool, tiers, backends, given) for pool in spec.pools}
+            plan = Rows(
+                {pool.name: self._of_pool(pool, tiers, backends, given) for pool in spec.pools},
+                {name: self._of_front(name, given) for name in front},
+            )
         except ConfigError:
             self.free.extend(given)
             raise
-        for pool in spec.pools:
-            if _remembers(pool.policy) and len(self.table.rest) > 0:
-                self._make_room(pool, plan[pool.name].tiers)
+        if len(self.table.rest) > 0:
+            for pool in spec.pools:
+                if _remembers(pool.policy):
+                    self._make_room(pool, plan[pool.name].tiers)
+            for name, needed in front.items():
+                if needed and not self.lots.ensure(plan.front[name], needed):
+                    _log.warning(
+                        "%s: the table has no room for its %d cells: each worker limits for itself", name, needed
+                    )
         return plan
 
     def _leave_lots_that_are_too_small(self, pool: PoolSpec, tiers: dict[tuple[str, Rank], int]) -> None:
@@ -117,10 +130,15 @@ class Ledger:
             ),
         )
 
+    def _of_front(self, name: str, given: list[int]) -> int:
+        """The row of a listener or of a limit."""
+        row = self.rows.front.get(name)
+        return self._take(given) if row is None else row
+
     def drop(self, plan: Rows) -> None:
         """A plan will not come into force: its new rows are free again."""
-        held = set(_all(self.rows))
-        self.free.extend(row for row in _all(plan) if row not in held)
+        held = set(self.rows.all())
+        self.free.extend(row for row in plan.all() if row not in held)
         self._take_lots_back(plan, self.spec, self.rows)
 
     def settle(self, spec: Spec, plan: Rows) -> None:
@@ -139,18 +157,18 @@ class Ledger:
                     continue
                 if self._change(one, row, was, forget=was_checked and pool.health_check is None):
                     self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
-        held = set(_all(plan))
-        self.free.extend(row for row in _all(self.rows) if row not in held)
+        held = set(plan.all())
+        self.free.extend(row for row in self.rows.all() if row not in held)
         self._take_lots_back(self.rows, spec, plan)
         self.spec, self.rows = spec, plan
 
     def _take_lots_back(self, given: Rows, spec: Spec, rows: Rows) -> None:
-        """Of the tiers in `given` those keep their lot that remember clients in the other configuration."""
-        remembering = {row for pool in spec.pools if _remembers(pool.policy) for row in rows[pool.name].tiers}
-        for of_pool in given.values():
-            for row in of_pool.tiers:
-                if row not in remembering:
-                    self.lots.free(row)
+        """Of the rows in `given` those keep their lot that have one in the other configuration."""
+        kept = {row for pool in spec.pools if _remembers(pool.policy) for row in rows[pool.name].tiers}
+        kept.update(rows.front[name] for name, needed in lots_of_front(spec).items() if needed)
+        for row in _may_have_lots(given):
+            if row not in kept:
+                self.lots.free(row)
 
     def write_weights(self) -> None:
         """Set every weight as it is configured: it is not known which were meant otherwise. Nor what was held against
@@ -207,7 +225,5 @@ def _remembers(policy: PolicySpec) -> bool:
     return STICKY in (policy.name, policy.fallback)
 
 
-def _all(rows: Rows) -> Iterator[int]:
-    for of_pool in rows.values():
-        yield from of_pool.tiers
-        yield from of_pool.backends
+def _may_have_lots(rows: Rows) -> list[int]:
+    return [*(row for of_pool in rows.values() for row in of_pool.tiers), *rows.front.values()]

@@ -42,6 +42,25 @@ class Respond(Shape):
         return self
 
 
+class RateLimit(Shape):
+    """How often each client of a route may ask; more is answered with 429."""
+
+    spec_type = spec.RateLimitSpec
+    rate: fields.Rate = required("rate", "requests, such as 100/s, 10/m or 5/h", "100/s")
+    burst: fields.BurstOrAuto = optional("burst", "requests at once; auto is what one second brings")
+    key: fields.LimitKey = optional(
+        "key",
+        "who is one client: client_ip, header:NAME, cookie:NAME, query:NAME, path, url, host, method; global is all",
+    )
+    most_keys: Annotated[int, *fields.whole(1, 10_000_000)] = optional("keys", "how many clients are told apart")
+    dry_run: fields.Flag = optional("dry_run", "refuse nothing, only count what would be")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules.keys_to_tell_apart(self.key, self.most_keys)
+        return self
+
+
 class Route(Shape):
     """A match on the request, and what to do with it; the first route that matches is taken."""
 
@@ -58,6 +77,9 @@ class Route(Shape):
     pool: fields.PoolName = optional("pool", "the pool that serves the request")
     respond: Respond = optional("respond", "the balancer's own answer, in place of a pool")
     max_body_bytes: fields.SizeOrOff = optional("max_body", "a larger request body is refused with 413")
+    rate_limit: Annotated[
+        RateLimit | None, shorthand("rate"), BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_ONE, fields.ALSO_OFF
+    ] = optional("rate_limit", "how often each client may ask; more is answered with 429")
     priority: Annotated[int, *fields.whole(0, 9)] = optional("priority", "who waits in a pool's queue: 0 goes first")
 
     @model_validator(mode="after")
@@ -86,6 +108,12 @@ class Listener(Shape):
     max_fields: Annotated[int, *fields.whole(1, 10_000)] = optional("max_fields", "header fields of a request")
     underscores_in_headers: fields.Flag = optional("underscores_in_headers", "pass names with underscores on")
     backlog: Annotated[int, *fields.whole(1, 65535)] = optional("backlog", "connections that wait to be accepted")
+    max_connections: fields.LimitOrOff = optional("max_connections", "open at once; more wait in the backlog")
+    max_connections_per_client: fields.LimitOrOff = optional(
+        "max_connections_per_client", "of one address, open at once; more are answered with 429 and closed"
+    )
+    max_in_flight: fields.LimitOrOff = optional("max_in_flight", "requests at once; more are answered with 503")
+    min_body_rate: fields.ByteRateOrOff = optional("min_body_rate", "a request body that is slower is given up")
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:

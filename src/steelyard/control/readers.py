@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from steelyard.control import addresses, plugins, units
 from steelyard.control.fault import Fault
 from steelyard.control.nearest import did_you_mean
+from steelyard.core.limiter import MOST_RATE
 from steelyard.core.spec import After
 
 if TYPE_CHECKING:  # a worker reads no configuration, but needs some of what is here: it need not load pydantic
@@ -24,6 +25,9 @@ FALSE: Final = frozenset({"false", "no", "off"})
 LONGEST: Final = "8760h"
 # A pebibyte: any counter can hold it.
 LARGEST: Final = "1048576GiB"
+
+# Of what a rate limit lets through.
+SLOWEST: Final = "1/h"
 
 _QUANTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,3})?)")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -141,6 +145,22 @@ def bounded_size(lowest: str, highest: str) -> Callable[[Any], int]:
         return size
 
     return read
+
+
+def rate(value: Any) -> float:
+    """Events a second: what a limit can be."""
+    per_second = units.parse_rate(as_text(value))
+    if not units.parse_rate(SLOWEST) <= per_second <= MOST_RATE:
+        raise Fault("is out of range", f"use {SLOWEST} to {units.format_rate(MOST_RATE)}")
+    return per_second
+
+
+def byte_rate(value: Any) -> int:
+    """Bytes a second, one at least."""
+    bytes_per_second = units.parse_byte_rate(as_text(value))
+    if not 1 <= bytes_per_second <= units.parse_size(LARGEST):
+        raise Fault("is out of range", "use 1B/s or more, or off")
+    return bytes_per_second
 
 
 def percent(value: Any) -> float:

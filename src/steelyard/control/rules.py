@@ -14,6 +14,7 @@ from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
 from steelyard.core.policy import registered
+from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import AdaptiveSpec, HealthCheckSpec, PolicySpec, Spec, format_address
 
 if TYPE_CHECKING:
@@ -105,6 +106,12 @@ def room_for_all(spec: Spec, given: bool) -> None:
         message = f"leaves room for {spec.max_backends} backends, and the pools have {backends}"
         mend = f"write max_backends: {backends}" if backends <= MOST_BACKENDS else f"{MOST_BACKENDS} are the most"
         raise Fault(message, mend, value="", at=("max_backends" if given else "pools",), key="max_backends")
+
+
+def keys_to_tell_apart(key: str | None, keys: int | None) -> None:
+    """Where all clients of a limit are one there is nobody to tell apart."""
+    if key == GLOBAL and keys is not None:
+        raise Fault(f"is not read with key: {GLOBAL}, where all are one", "take it out", at=("keys",))
 
 
 def none_is_hidden(routes: "tuple[Route, ...]") -> "tuple[Route, ...]":

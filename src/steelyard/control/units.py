@@ -104,6 +104,22 @@ def format_rate(per_second: float) -> str:
     return f"{_plain(Decimal(repr(per_second)))}/s"
 
 
+def parse_byte_rate(text: str) -> int:
+    """Bytes per second of `100B/s` or `1KiB/s`."""
+    size, slash, per = text.partition("/")
+    if not slash or per.strip() != "s":
+        raise Fault("is not a rate of bytes", "write it as 100B/s or 1KiB/s")
+    try:
+        return parse_size(size.strip())
+    except Fault as fault:
+        raise Fault(fault.message, f"{fault.mend}, per s: 100B/s") from None
+
+
+def format_byte_rate(bytes_per_second: int) -> str:
+    """The form that `parse_byte_rate` reads as the same number."""
+    return f"{format_size(bytes_per_second)}/s"
+
+
 def parse_percent(text: str) -> float:
     """The share (1.0 is all) of `20%`."""
     match = _PERCENT.fullmatch(text)

@@ -17,7 +17,7 @@ from steelyard.core.spec import After
 
 _SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
 # How it is written that there is none, where that is not `off`.
-_ABSENT: Final = {"key": rules.DEFAULT_KEY, "workers": "auto"}
+_ABSENT: Final = {"key": rules.DEFAULT_KEY, "workers": "auto", "burst": "auto"}
 # Plain in block and flow style alike; everything else is quoted.
 _PLAIN = re.compile(r"[A-Za-z0-9/.][A-Za-z0-9_./*%+-]*(?::[A-Za-z0-9_./*%+-]+)*")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
@@ -42,6 +42,10 @@ def plain(name: str, value: Any) -> Any:
         return f"p{round(value.quantile * 100, 3):g}"
     if isinstance(value, tuple):
         return list(value)
+    if name == "rate":
+        return units.format_rate(value)
+    if name == "min_body_rate":
+        return units.format_byte_rate(value)
     if name.endswith("_s"):
         return units.format_duration(value)
     if name.endswith("_bytes"):

@@ -6,6 +6,7 @@ cdef class Route:
     cdef readonly object spec
     cdef public object pool
     cdef public object respond
+    cdef public object limit
     cdef public long long max_body_bytes
     cdef readonly int priority
     cdef readonly bint takes_all

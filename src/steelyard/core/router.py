@@ -25,7 +25,8 @@ class Asked(Protocol):
 class Route:
     """A route ready for use: its conditions, and room for what the proxy attaches.
 
-    pool, respond: the proxy's own objects for what the specification names. max_body_bytes: -1 for no limit.
+    pool, respond, limit: the proxy's own objects for what the specification names, None for none. max_body_bytes: -1
+    for no limit.
     takes_all: whether it has no condition at all.
     """
 
@@ -33,6 +34,7 @@ class Route:
         self.spec = spec
         self.pool: object = None
         self.respond: object = None
+        self.limit: object = None
         self.max_body_bytes = -1 if spec.max_body_bytes is None else spec.max_body_bytes
         self.priority = spec.priority
         self.prefix = spec.path is not None and spec.path.endswith("*")

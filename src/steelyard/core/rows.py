@@ -1,10 +1,13 @@
 """Which rows of the table a pool has: one a tier, where that tier's backends announce what changes, and one a backend.
 
+Listeners and rate limits have a row each, too: the `front` of `Rows`, by names that control/front.py gives.
+
 A row stays with its backend as long as the configuration has that backend, through every reload: what is in flight
 there, its weight and its health stay where they are. Who gives rows out is control/ledger.py; where nothing is ever
 reloaded they lie in order.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from steelyard.core.spec import BackendSpec, PoolSpec
@@ -17,6 +20,21 @@ class PoolRows(NamedTuple):
 
     tiers: tuple[int, ...]
     backends: tuple[int, ...]
+
+
+class Rows(dict[str, PoolRows]):
+    """The rows of a configuration: those of its pools, by their names, and the `front`, by theirs."""
+
+    def __init__(self, pools: Mapping[str, PoolRows] | None = None, front: Mapping[str, int] | None = None) -> None:
+        super().__init__(pools or {})
+        self.front: Mapping[str, int] = front or {}
+
+    def all(self) -> Iterator[int]:
+        """Every row, once."""
+        for of_pool in self.values():
+            yield from of_pool.tiers
+            yield from of_pool.backends
+        yield from self.front.values()
 
 
 def rank_of(backend: BackendSpec) -> Rank:

@@ -6,6 +6,7 @@ names: `_s` seconds, `_bytes` bytes. Every default of the program is written her
 """
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 KIB: Final = 1024
@@ -45,6 +46,29 @@ class RespondSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimitSpec:
+    """How often each client of a route may ask.
+
+    rate: requests a second. burst: at once, None is one second's worth. key: what tells clients apart: `client_ip`,
+    `path`, `url`, `host`, `method`, `header:NAME`, `cookie:NAME`, `query:NAME`, or `global` for all as one. most_keys:
+    how many are told apart. dry_run: what is over the limit is counted, and passed on.
+    """
+
+    rate: float
+    burst: int | None = _default(None, "what one second brings: a page and what belongs to it are asked for at once")
+    key: str = _default("client_ip", "as trusted_proxies say; it alone is not the client's to choose")
+    most_keys: int = _default(
+        100_000, "some 3 MiB for all workers; beyond that, who is furthest from the limit is forgotten"
+    )
+    dry_run: bool = _default(False, "a limit that is written is meant; try it out with true and look at the counts")
+
+    @property
+    def at_once(self) -> int:
+        """How many requests a client that has not asked for a while may send at once."""
+        return max(1, ceil(self.rate)) if self.burst is None else self.burst
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSpec:
     """A match on the request (every part that is given must hold) and what to do with it.
 
@@ -63,6 +87,7 @@ class RouteSpec:
     pool: str | None = None
     respond: RespondSpec | None = None
     max_body_bytes: int | None = _default(None, "the applications behind know best; set it where they do not")
+    rate_limit: RateLimitSpec | None = _default(None, "how much is too much, those who run the site know alone")
     priority: int = _default(5, "in the middle of 0, who is served first when requests wait, and 9")
 
 
@@ -70,7 +95,8 @@ class RouteSpec:
 class ListenerSpec:
     """An address that is accepted on. port 0 takes a free one.
 
-    path: of a unix socket, absolute; the host is then empty and the port 0.
+    path: of a unix socket, absolute; the host is then empty and the port 0. max_connections, max_in_flight: over all
+    workers. min_body_rate: bytes a second, on average; None asks for none.
     """
 
     name: str
@@ -86,6 +112,16 @@ class ListenerSpec:
     )
     backlog: int = _default(4096, "a burst of new connections waits in the kernel instead of being refused")
     path: str | None = None
+    max_connections: int | None = _default(
+        None, "as many as the descriptors of a process allow: half of them, for each may need another to a backend"
+    )
+    max_connections_per_client: int | None = _default(
+        None, "behind one address may be an office, a mobile network or another proxy; set it where that cannot be"
+    )
+    max_in_flight: int | None = _default(None, "backends are overloaded long before the balancer is, and have limits")
+    min_body_rate: int | None = _default(
+        100, "slower than the slowest modem; with the body timeout alone a byte a minute holds a backend for ever"
+    )
 
     @property
     def address(self) -> str:

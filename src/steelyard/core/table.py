@@ -8,7 +8,8 @@ be atomic. Zeroed memory is a valid table: everything healthy, nothing in flight
 The array lies over any writable buffer: a bytearray for one worker, a shared mapping for several. Blocks are whole
 cache lines (64 bytes, 8 cells), so that no worker's store takes the line away that another is writing; of the shared
 cells, those that are written for each request have a line of their own.
-Behind the rows there may be more cells: `rest`, lots of which tiers hold (core/homes.py).
+Behind the rows there may be more cells: `rest`, lots of which tiers hold (core/homes.py), and listeners and their rate
+limits (core/limiter.py, core/crowd.py), which have rows too (core/door.py says what is in those).
 
 Some rows belong to no pool: BALANCER, about the balancer itself, and those of the COUNTERS.
 """
@@ -49,6 +50,7 @@ CONFIGURATION: Final = 1  # which configuration is in force, counted from 1
 RELOADS: Final = 2  # configurations that were taken
 REFUSED: Final = 3  # and those that were not
 WORKERS_LOST: Final = 4  # workers that ended without being told to
+LOTS_USED: Final = 5  # cells of `rest` from here on were never used
 BEAT: Final = 0  # when the worker's loop came round last, in monotonic milliseconds
 CLIENTS: Final = 1  # open client connections, as of then
 

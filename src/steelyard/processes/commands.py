@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from steelyard.control import config
 from steelyard.control.changes import changes
+from steelyard.control.front import numbers
 from steelyard.control.moves import Seen, moves, parts_needed, summary
 from steelyard.core import table as cells
 from steelyard.errors import SteelyardError
@@ -124,6 +125,10 @@ class Commands:
             "refused": table.get(cells.BALANCER, cells.REFUSED),
             "workers_lost": table.get(cells.BALANCER, cells.WORKERS_LOST),
             "counters": Counters(table).read(),
+            "listeners": {
+                listener.name: numbers(listener, process.ledger.rows.front, table)
+                for listener in process.spec.listeners
+            },
             "pools": {name: [_numbers(backend) for backend in pool.backends] for name, pool in process.pools.items()},
         }
 

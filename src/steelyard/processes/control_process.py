@@ -174,7 +174,7 @@ class ControlProcess:
         self.ledger = Ledger(self.ledger.table, snapshot.spec, snapshot.rows)
         if self.ledger.table.get(cells.BALANCER, cells.CONFIGURATION) != snapshot.number:
             self.ledger.write_weights()  # the one before us did not come to it
-        self._adopt(snapshot.spec, dict(snapshot.rows))
+        self._adopt(snapshot.spec, snapshot.rows)
         self.number = snapshot.number
         self.ledger.table.set(cells.BALANCER, cells.CONFIGURATION, self.number)
         self.commands.start()

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from steelyard.control.ledger import Rows
+from steelyard.core.rows import Rows
 from steelyard.core.spec import BackendSpec, Spec
 
 PACKET: Final = 1000
@@ -38,7 +38,7 @@ def pack(snapshot: Snapshot) -> bytes:
         for pool in pools
     ]
     bare = replace(snapshot.spec, pools=tuple(replace(pool, backends=()) for pool in pools))
-    return pickle.dumps((snapshot.number, bare, dict(snapshot.rows), snapshot.beside, packets))
+    return pickle.dumps((snapshot.number, bare, snapshot.rows, snapshot.beside, packets))
 
 
 async def unpack(blob: bytes, rest: Callable[[], Awaitable[None]]) -> Snapshot:

@@ -49,7 +49,7 @@ class Client(Timed):
         raise NotImplementedError
 
     def refuse(self, kind: Kind, retry_after_s: int, now: float) -> None:
-        """Give the whole answer of a failed exchange. retry_after_s: what a 503 says of when to come again."""
+        """Give the whole answer of a failed exchange. retry_after_s: what a 429 or 503 says of when to come again."""
         raise NotImplementedError
 
     def switch(self, head: ResponseHead) -> None:

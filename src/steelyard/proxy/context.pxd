@@ -1,5 +1,7 @@
 """C types for context.py."""
 
+from steelyard.core.crowd cimport Crowd
+from steelyard.core.door cimport Door
 from steelyard.core.router cimport Router
 from steelyard.observe.counters cimport Counters
 from steelyard.observe.recent cimport Recent
@@ -28,8 +30,13 @@ cdef class ListenerContext:
     cdef readonly double body_s
     cdef readonly double idle_s
     cdef readonly double write_s
+    cdef readonly long long max_in_flight
+    cdef readonly double body_byte_s
     cdef dict peers
     cdef public bint stopping
     cdef readonly set downstreams
+    cdef readonly Door door
+    cdef public Crowd crowd
+    cdef public object on_leave
 
     cpdef Peer peer_of(self, str address)

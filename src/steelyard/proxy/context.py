@@ -4,8 +4,11 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any, Final
 
+from steelyard.core.crowd import Crowd
+from steelyard.core.door import NO_LIMIT, Door
 from steelyard.core.router import Router
 from steelyard.core.spec import ListenerSpec
+from steelyard.core.table import Table
 from steelyard.observe.counters import Counters
 from steelyard.observe.recent import Recent
 from steelyard.proxy.clock import Wheel
@@ -22,7 +25,8 @@ class ListenerContext:
     recent: where the latest requests are remembered, or None. counters: where is counted what happens.
     date_line: the Date line of an answer that is made now.
     below: n -> a random whole number in [0, n). stopping: answers say `Connection: close`.
-    downstreams: the open client connections.
+    downstreams: the open client connections. door: the listener's row of the table, or one that nobody else sees.
+    crowd: counts each client's connections, or None. on_leave: called when a connection has closed, or None.
     """
 
     def __init__(
@@ -47,6 +51,9 @@ class ListenerContext:
         self.peers: dict[str, Peer] = {}
         self.stopping = False
         self.downstreams: set[Any] = set()
+        self.door = Door(Table(bytearray(Table.size_bytes(1, 1)), 1), 0)
+        self.crowd: Crowd | None = None
+        self.on_leave: Callable[[], object] | None = None
         self.adopt(spec, router, networks)
 
     def adopt(self, spec: ListenerSpec, router: Router, networks: tuple[Network, ...]) -> None:
@@ -60,10 +67,18 @@ class ListenerContext:
         self.body_s = spec.timeouts.body_s
         self.idle_s = spec.timeouts.idle_s
         self.write_s = spec.timeouts.write_s
+        self.max_in_flight = NO_LIMIT if spec.max_in_flight is None else spec.max_in_flight
+        self.door.most_in_flight = self.max_in_flight
+        self.body_byte_s = 0.0 if spec.min_body_rate is None else 1.0 / spec.min_body_rate
         self.peers = {}
         for downstream in self.downstreams:
             downstream.meet_again()  # whom we trust may have changed
         self.router = router
+
+    def count_at(self, door: Door) -> None:
+        """Count at this row of the table from now on; before the first connection."""
+        self.door = door
+        door.most_in_flight = self.max_in_flight
 
     def peer_of(self, address: str) -> Peer:
         """What backends are told of clients from this address: made once, shared by its connections."""

@@ -34,8 +34,8 @@ class NoFiles:
     def __init__(self) -> None:
         self.next_at: float | None = None
 
-    def say(self, errno: int | None, now: float) -> None:
-        """now: monotonic seconds."""
+    def say(self, errno: int | None, now: float, so: str = "") -> None:
+        """now: monotonic seconds. so: what comes of it."""
         if self.next_at is not None and now < self.next_at:
             return
         self.next_at = now + SAY_EVERY_S
@@ -44,7 +44,8 @@ class NoFiles:
             mend = "raise it with `ulimit -n`, or LimitNOFILE= in its systemd unit"
         else:
             limit, mend = "the system has no more for anybody", "raise sysctl fs.file-max"
-        _log.error("out of file descriptors: %s; requests are refused with %d; %s", limit, errors.NO_FILES.status, mend)
+        so = so or f"requests are refused with {errors.NO_FILES.status}"
+        _log.error("out of file descriptors: %s; %s; %s", limit, so, mend)
 
 
 # One for the process, as the limit is.

@@ -1,6 +1,9 @@
 """C types for downstream.py."""
 
+from libc.stdint cimport uint64_t
 cimport cython
+from steelyard.core.crowd cimport Crowd
+from steelyard.core.stable cimport stable_hash
 from steelyard.proxy.client cimport Client
 from steelyard.proxy.context cimport ListenerContext
 from steelyard.proxy.exchange cimport Exchange
@@ -38,9 +41,15 @@ cdef class Downstream(Client):
     cdef readonly bint paused
     cdef readonly bint full
     cdef Py_ssize_t stalled_at
+    cdef public bint counted
+    cdef Crowd crowd
+    cdef uint64_t crowd_key
+    cdef double body_due
+    cdef double held_at
 
-    @cython.locals(context=ListenerContext)
+    @cython.locals(context=ListenerContext, now=double)
     cpdef connection_made(self, transport)
+    cdef join(self, Crowd crowd, double now)
     @cython.locals(now=double, pos=Py_ssize_t)
     cpdef data_received(self, bytes data)
     @cython.locals(begun=bint)
@@ -51,6 +60,8 @@ cdef class Downstream(Client):
     cdef hold_back(self)
     @cython.locals(turns=int)
     cpdef read_on(self)
+    cdef await_body(self, double now)
+    cdef await_body_again(self, double now)
     cdef forget(self)
     @cython.locals(data=bytes, context=ListenerContext, now=double, head=RequestHead)
     cdef bint read_request(self) except -1
@@ -63,6 +74,8 @@ cdef class Downstream(Client):
     cdef break_off(self, object kind, double now)
     @cython.locals(exchange=Exchange)
     cdef leave(self, object kind)
+    @cython.locals(crowd=Crowd)
+    cpdef uncount(self)
     cpdef on_deadline(self, double now)
     cpdef send_interim(self, ResponseHead head)
     @cython.locals(last=bytes)
@@ -78,6 +91,7 @@ cdef class Downstream(Client):
     cpdef respond(self, object spec, double now)
     cpdef refuse(self, object kind, Py_ssize_t retry_after_s, double now)
     cdef reject(self, object kind, double now)
+    cdef record_refused(self, object kind, double now)
     cpdef switch(self, ResponseHead head)
     cpdef send_eof(self)
     cpdef close(self, double now)

@@ -18,8 +18,10 @@ from struct import pack
 from typing import Final
 
 from steelyard import errors
+from steelyard.core.crowd import Crowd
 from steelyard.core.spec import RespondSpec
-from steelyard.errors import Kind, ProtocolError, Side
+from steelyard.core.stable import stable_hash
+from steelyard.errors import Kind, ProtocolError
 from steelyard.observe.accesslog import refused_record
 from steelyard.proxy.client import Client
 from steelyard.proxy.context import ListenerContext
@@ -59,7 +61,11 @@ _KEEP_LINE: Final = b"Connection: keep-alive\r\n"  # an HTTP/1.0 client that ask
 
 
 class Downstream(Client):
-    """A client's connection."""
+    """A client's connection. counted: the listener's door knows of it.
+
+    body_due: when the next piece of the body must be there by the least rate, on average. held_at: since when that
+    clock stands, as we do not read, or the client does not.
+    """
 
     def __init__(self, context: ListenerContext) -> None:
         self.untimed()
@@ -84,6 +90,11 @@ class Downstream(Client):
         self.paused = False
         self.full = False
         self.stalled_at = 0
+        self.counted = False
+        self.crowd: Crowd | None = None
+        self.crowd_key = 0
+        self.body_due = inf
+        self.held_at = 0.0
 
     # What the event loop calls.
 
@@ -98,14 +109,34 @@ class Downstream(Client):
         else:
             self.peer = context.peer_of(address[0] if address else "unknown")
         context.downstreams.add(self)
-        context.wheel.expect(self, self.context.wheel.now() + context.idle_s)
+        if not self.counted:
+            self.counted = True
+            context.door.enter()
+        now = context.wheel.now()
+        context.wheel.expect(self, now + context.idle_s)
+        if context.crowd is not None and not isinstance(address, str) and not self.peer.trusted:
+            self.join(context.crowd, now)
+
+    def join(self, crowd: Crowd, now: float) -> None:
+        """Count as a connection of this client, or be closed where it has too many. A trusted proxy is not a client."""
+        assert self.peer is not None and self.transport is not None
+        self.crowd_key = stable_hash(self.peer.address)
+        if crowd.enter(self.crowd_key):
+            self.crowd = crowd
+            return
+        self.context.door.count_crowded()
+        self.record_refused(errors.CROWDED, now)
+        self.keep = False
+        self.transport.write(refusal(errors.CROWDED, self.last_lines(), False))
+        self.shut(now)
 
     def data_received(self, data: bytes) -> None:
         if self.state == _HEAD:
             self.receive_head(data)
         elif self.state == _BODY:
             now = self.context.wheel.now()
-            self.deadline = now + self.context.body_s
+            self.body_due += len(data) * self.context.body_byte_s
+            self.deadline = min(now + self.context.body_s, self.body_due)
             pos = self.read_body(data, 0, now)
             if pos < len(data) and (self.state == _ANSWER or self.state == _HEAD):
                 self.buffer, self.at = data, pos
@@ -204,7 +235,10 @@ class Downstream(Client):
             self.state = _BODY
             self.scanner = ChunkScanner() if head.chunked else None
             self.remaining = head.content_length
-            self.context.wheel.expect(self, now + self.context.body_s)
+            self.body_due = inf
+            if self.context.body_byte_s > 0.0:
+                self.body_due = now + self.context.body_s + (len(data) - pos) * self.context.body_byte_s
+            self.await_body(now)
             if pos < len(data):
                 pos = self.read_body(data, pos, now)
             if self.exchange is not exchange:
@@ -217,6 +251,15 @@ class Downstream(Client):
         else:
             self.forget()
         exchange.start(now)
+
+    def await_body(self, now: float) -> None:
+        """More of the body must come in time: soon, and at the least rate on average."""
+        self.context.wheel.expect(self, min(now + self.context.body_s, self.body_due))
+
+    def await_body_again(self, now: float) -> None:
+        """After a while in which its deadline did not hold: that time is not counted."""
+        self.body_due += now - self.held_at
+        self.await_body(now)
 
     def forget(self) -> None:
         """Nothing waits (any more)."""
@@ -288,6 +331,19 @@ class Downstream(Client):
         self.context.downstreams.discard(self)
         self.transport = None
         self.forget()
+        self.uncount()
+
+    def uncount(self) -> None:
+        """The listener has a connection less."""
+        crowd = self.crowd
+        self.crowd = None
+        if crowd is not None:
+            crowd.leave(self.crowd_key)
+        if self.counted:
+            self.counted = False
+            self.context.door.leave()
+            if self.context.on_leave is not None:
+                self.context.on_leave()
 
     def leave(self, kind: Kind) -> None:
         """The exchange, if there is one, loses its client."""
@@ -300,7 +356,10 @@ class Downstream(Client):
         self.full = True
         if self.transport is not None:
             self.stalled_at = self.transport.get_write_buffer_size()
-        self.context.wheel.expect(self, self.context.wheel.now() + self.context.write_s)
+        now = self.context.wheel.now()
+        if not self.paused:
+            self.held_at = now
+        self.context.wheel.expect(self, now + self.context.write_s)
         if self.exchange is not None:
             self.exchange.on_client_full()
 
@@ -310,7 +369,7 @@ class Downstream(Client):
         self.deadline = inf
         if self.exchange is not None:
             if self.state == _BODY and not self.paused:
-                self.context.wheel.expect(self, now + self.context.body_s)
+                self.await_body_again(now)
             self.exchange.on_client_ready(now)
         elif self.state == _HEAD:
             if not self.head_begun:
@@ -435,7 +494,7 @@ class Downstream(Client):
         self.end(now)
 
     def refuse(self, kind: Kind, retry_after_s: int, now: float) -> None:
-        if self.state == _BODY or self.context.stopping or (kind.side is Side.CLIENT and kind is not errors.NO_ROUTE):
+        if self.state == _BODY or self.context.stopping or kind.closes:
             self.keep = False
         if kind.status == 0:
             self.exchange = None
@@ -449,13 +508,17 @@ class Downstream(Client):
 
     def reject(self, kind: Kind, now: float) -> None:
         """Refuse bytes that never became a request."""
+        self.record_refused(kind, now)
+        self.minor = 1
+        self.to_head_request = False
+        self.refuse(kind, 1, now)
+
+    def record_refused(self, kind: Kind, now: float) -> None:
+        """Count and log the end of what never became a request."""
         self.context.counters.ended(kind)
         if self.context.on_record is not None:
             assert self.peer is not None
             self.context.on_record(refused_record(now, self.peer.address, self.context.name, kind))
-        self.minor = 1
-        self.to_head_request = False
-        self.refuse(kind, 1, now)
 
     def switch(self, head: ResponseHead) -> None:
         assert self.transport is not None and self.exchange is not None and head.upgrade is not None
@@ -482,6 +545,7 @@ class Downstream(Client):
         if not self.paused and self.transport is not None and self.state < _LINGER:
             self.paused = True
             if self.state == _BODY and not self.full:
+                self.held_at = self.context.wheel.now()
                 self.deadline = inf
             self.transport.pause_reading()
 
@@ -492,7 +556,7 @@ class Downstream(Client):
             self.paused = False
             self.transport.resume_reading()
             if self.state == _BODY and not self.full:
-                self.context.wheel.expect(self, now + self.context.body_s)
+                self.await_body_again(now)
 
     # Ways to close.
 

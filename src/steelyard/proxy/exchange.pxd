@@ -2,6 +2,7 @@
 
 cimport cython
 from steelyard.core.policy cimport Pick
+from steelyard.core.ratelimit cimport RateLimit
 from steelyard.core.router cimport Route, Router
 from steelyard.observe.counters cimport Counters
 from steelyard.proxy.client cimport Client
@@ -26,9 +27,12 @@ cdef class Exchange(Tries):
     cdef bint client_eof
     cdef bint upstream_eof
     cdef readonly bint finished
+    cdef bint counted
 
     @cython.locals(route=Route)
     cpdef start(self, double now)
+    @cython.locals(wait_s=double)
+    cdef bint _is_limited(self, RateLimit limit, double now) except -1
     cpdef on_request_body(self, bytes data, Py_ssize_t size, double now)
     cpdef on_request_end(self, double now)
     cpdef on_client_full(self)

@@ -11,11 +11,12 @@ by an event.
 Source: the shape is mitmproxy's layers and Envoy's filter manager.
 """
 
-from math import inf
+from math import ceil, inf
 from typing import Any, Final
 
 from steelyard import errors
 from steelyard.core.policy import Pick
+from steelyard.core.ratelimit import RateLimit
 from steelyard.core.router import AMBIGUOUS, Route
 from steelyard.core.sticky import Stickiness
 from steelyard.errors import Kind, Side
@@ -42,6 +43,7 @@ _GO_ON: Final = _interim(100, b"100 Continue")
 class Exchange(Tries):
     """One request and its answer, with all tries.
 
+    counted: it is one of those in flight at its listener, where those are limited.
     awaits_body: no backend is chosen before more of it is there. continued: we told the client to send it.
     """
 
@@ -56,6 +58,7 @@ class Exchange(Tries):
         self.client_eof = False
         self.upstream_eof = False
         self.finished = False
+        self.counted = False
 
     # The client's side.
 
@@ -71,12 +74,19 @@ class Exchange(Tries):
                 self.refuse(errors.AMBIGUOUS_PATH, now)
                 return
         self.route = route
+        if route.limit is not None and self._is_limited(route.limit, now):  # type: ignore[arg-type]
+            return
         if route.max_body_bytes >= 0 and max(self.head.content_length, self.body_bytes) > route.max_body_bytes:
             self.refuse(errors.BODY_TOO_LARGE, now)
             return
         if route.pool is None:
             self._respond(route, now)
             return
+        if self.context.door.most_in_flight >= 0:
+            if not self.context.door.begin():
+                self.refuse(errors.OVERLOADED, now)
+                return
+            self.counted = True
         self.connections = route.pool  # type: ignore[assignment]
         assert self.connections is not None
         if self.connections.total_s >= 0.0:
@@ -84,6 +94,15 @@ class Exchange(Tries):
         if self.connections.pool.reads_body and self._read_ahead(now):
             return
         self.first_try(now)
+
+    def _is_limited(self, limit: RateLimit, now: float) -> bool:
+        """Whether it was refused for coming too soon."""
+        wait_s = limit.wait(self.request, now)
+        if wait_s <= 0.0:
+            return False
+        self.retry_after_s = ceil(wait_s)
+        self.refuse(errors.RATE_LIMITED, now)
+        return True
 
     def on_request_body(self, data: bytes, size: int, now: float) -> None:
         """A piece of the request's body with its framing, size bytes without; in a tunnel, bytes to pass on."""
@@ -332,6 +351,9 @@ class Exchange(Tries):
     def finish(self, kind: Kind | None, now: float) -> None:
         """The only exit: nothing is in flight any more, and everything lets go of everything."""
         self.finished = True
+        if self.counted:
+            self.counted = False
+            self.context.door.end()
         if self.dial is not None:
             self.dial.cancel()
             self.dial = None

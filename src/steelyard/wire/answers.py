@@ -1,8 +1,10 @@
 """Answers that the balancer gives itself: fixed ones of a route, and refusals.
 
-Not compiled: a refusal is rare, and a health page is asked for a few times a second.
+Not compiled: a health page is asked for a few times a second. Refusals come by the thousand where somebody is limited,
+but of those most is ready made.
 """
 
+from functools import cache
 from http import HTTPStatus
 
 from steelyard.errors import Kind
@@ -32,13 +34,22 @@ def fixed_answer(status: int, body: bytes, content_type: str, connection: bytes,
 def refusal(kind: Kind, connection: bytes, to_head_request: bool, retry_after_s: int = 1) -> bytes:
     """The answer for a failed exchange: its status, and one sentence as text.
 
-    retry_after_s: when a client that got a 503 may find somebody, whole seconds (RFC 9110 section 10.2.3).
+    retry_after_s: when a client that got a 429 or 503 may come again, whole seconds (RFC 9110 section 10.2.3).
     """
     extra = b""
-    if kind.status == 503:
+    if kind.status in (429, 503):
         extra = b"Retry-After: %d\r\n" % retry_after_s
     elif kind.status == 405:
         # RFC 9110 section 15.5.6 wants the list; these are what a proxy passes on.
         extra = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
+    lines, body = _parts(kind)
+    head = lines + extra + connection + b"\r\n"
+    return head if to_head_request else head + body
+
+
+@cache
+def _parts(kind: Kind) -> tuple[bytes, bytes]:
+    """What every such answer has: its first lines and its body. Made once, for refusing should cost little."""
     body = f"{kind.status} {reason(kind.status)}\n{kind.text}\n".encode()
-    return fixed_answer(kind.status, body, "text/plain; charset=utf-8", extra + connection, to_head_request)
+    whole = fixed_answer(kind.status, body, "text/plain; charset=utf-8", b"", True)
+    return whole.removesuffix(b"\r\n"), body
