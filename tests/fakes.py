@@ -34,6 +34,7 @@ from steelyard.core.pool import Pool
 from steelyard.core.router import Router
 from steelyard.core.spec import (
     BackendSpec,
+    EjectionSpec,
     HealthCheckSpec,
     ListenerSpec,
     ListenerTimeouts,
@@ -505,6 +506,7 @@ class World:
         policy: str = "round_robin",
         key: str | None = None,
         sticky: StickySpec | None = None,
+        ejection: EjectionSpec | None = None,
     ) -> None:
         self.loop = FakeLoop()
         loop: Any = self.loop
@@ -518,6 +520,7 @@ class World:
             timeouts or PoolTimeouts(),
             max_idle,
             sticky=sticky,
+            ejection=ejection,
         )
         self.listener = ListenerSpec("front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts())
         rows = 3 * Pool.rows_needed(spec) + 10  # room for other configurations

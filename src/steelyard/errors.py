@@ -80,6 +80,9 @@ CLIENT_TOO_SLOW: Final = Kind(
 NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")
 NONE_UP: Final = Kind("none_up", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Service not available")
 FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit.")
+BREAKER_OPEN: Final = Kind(
+    "breaker_open", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "The backends failed too often and are left alone."
+)
 STOPPING: Final = Kind(
     "stopping", 0, Side.OURS, Phase.ANSWER, Retry.NEVER, "The balancer stopped before the answer was whole."
 )

@@ -318,7 +318,7 @@ class Exchange(Receiver):
                 assert self.upstream is not None
                 self.upstream.close()
                 self.upstream = None
-                self._move(other, now)
+                self._move(other, now, head.status)
                 return
         self.status = head.status
         self.request.body = None  # there is no further choice
@@ -433,10 +433,10 @@ class Exchange(Receiver):
         chosen = connections.pool.acquire(self.request)
         return chosen if isinstance(chosen, Backend) else None
 
-    def _move(self, other: Backend, now: float) -> None:
-        """Leave this backend for another one that is acquired."""
+    def _move(self, other: Backend, now: float, status: int = 0) -> None:
+        """Leave this backend for another one that is acquired. status: of its answer; 0 where none came."""
         assert self.connections is not None
-        self._release(True, now)
+        self._release(True, now, status)
         if self.connections.probes is not None:
             self.connections.probes.wake(now)
         self.asked_at = now
@@ -497,14 +497,14 @@ class Exchange(Receiver):
 
     # The way out.
 
-    def _release(self, failed: bool, now: float) -> None:
-        """Give the acquired backend back: the only place that does."""
+    def _release(self, failed: bool, now: float, status: int) -> None:
+        """Give the acquired backend back: the only place that does. status: of its answer; 0 where none came."""
         backend = self.backend
         if backend is not None:
             assert self.connections is not None
             self.backend = None
             self.label = backend.label
-            self.connections.pool.release(self.request, backend, failed, now, self.latency_s)
+            self.connections.pool.release(self.request, backend, failed, now, self.latency_s, status)
 
     def _finish(self, kind: Kind | None, now: float) -> None:
         """The only exit: nothing is in flight any more, and everything lets go of everything."""
@@ -518,8 +518,8 @@ class Exchange(Receiver):
         if self.deadline != inf:
             self.context.wheel.forget(self)
         # An answer of 500 or above is passed on like any other, but is a failure of the backend that gave it.
-        failed = self.latency_s >= 0.0 and self.status >= 500
-        self._release(failed or (kind is not None and kind.side is Side.BACKEND), now)
+        status = self.status if self.latency_s >= 0.0 else 0
+        self._release(status >= 500 or (kind is not None and kind.side is Side.BACKEND), now, status)
         if self.context.on_record is not None:
             self._record(kind, now)
         if self.context.recent is not None:
