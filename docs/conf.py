@@ -8,7 +8,7 @@ HERE: Final = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from docs.images import make_process_picture  # noqa: E402  # after the path is set
-from steelyard.core import health  # noqa: E402
+from steelyard.core import breaker, health  # noqa: E402
 from tools import machine, reference  # noqa: E402
 
 project = "Steelyard"
@@ -31,4 +31,8 @@ GENERATED.mkdir(parents=True, exist_ok=True)
 (GENERATED / "health.md").write_text(machine.markdown(health.TRANSITIONS))
 (GENERATED / "health.svg").write_text(
     machine.picture(health.TRANSITIONS, health.HEALTHY, "A backend's health: states, and the events that change them")
+)
+(GENERATED / "breaker.md").write_text(machine.markdown(breaker.TRANSITIONS))
+(GENERATED / "breaker.svg").write_text(
+    machine.picture(breaker.TRANSITIONS, breaker.LETS_THROUGH, "A circuit: states, and the events that change them")
 )

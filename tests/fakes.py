@@ -35,6 +35,7 @@ from steelyard.core.pool import Pool
 from steelyard.core.router import Router
 from steelyard.core.spec import (
     BackendSpec,
+    EjectionSpec,
     HealthCheckSpec,
     ListenerSpec,
     ListenerTimeouts,
@@ -515,6 +516,7 @@ class World:
         key: str | None = None,
         sticky: StickySpec | None = None,
         listener: dict[str, Any] | None = None,
+        ejection: EjectionSpec | None = None,
         **settings: Any,
     ) -> None:
         self.loop = FakeLoop()
@@ -529,6 +531,7 @@ class World:
             timeouts or PoolTimeouts(),
             max_idle,
             sticky=sticky,
+            ejection=ejection,
             **settings,
         )
         self.listener = ListenerSpec(

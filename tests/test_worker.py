@@ -74,6 +74,19 @@ async def test_a_policy_of_one_s_own_is_loaded_watched_and_its_fault_is_logged(
     assert said in [record.getMessage() for record in caplog.records]
 
 
+async def test_who_is_ejected_is_said_in_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    spec = one_pool(PolicySpec())
+    backends = (BackendSpec("127.0.0.1", 1), BackendSpec("127.0.0.1", 2))
+    async with LoadBalancer(replace(spec, pools=(replace(spec.pools[0], backends=backends),))) as lb:
+        pool = lb.pool("app")
+        with caplog.at_level(logging.INFO, "steelyard"):
+            for _ in range(10):
+                request = Pick(lambda n: 0, now=100.0)
+                found = cast("Backend", pool.acquire(request))
+                pool.release(request, found, found.port == 1, 100.0, 0.1)
+    assert ["http://127.0.0.1:1 [ejected for 30 s] (pool app): 5 errors in a row"] == caplog.messages
+
+
 async def test_a_policy_that_cannot_be_had_is_an_error_before_anything_listens() -> None:
     lb = LoadBalancer(one_pool(PolicySpec("worker_nowhere:pick")))
     with pytest.raises(ConfigError, match=r"pools\.app\.policy\.name: there is no module worker_nowhere"):

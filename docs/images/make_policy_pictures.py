@@ -26,8 +26,8 @@ PICTURES = {
     " -p power_of_two -p least_connections -p least_response_time -p peak_ewma -p prequal",
     "starvation": "--backends 5 --load 0.6 --slow 50x:2@0-100 --requests 60000 --seed 3"
     " -p naive:Fastest -p least_response_time -p peak_ewma -p prequal",
-    "black-hole": "--backends 5 --load 0.6 --checks off --fast-fail 100%:2@2000- --requests 60000 --seed 3"
-    " -p naive:Fastest -p least_response_time -p peak_ewma -p prequal",
+    "black-hole": "--backends 5 --load 0.6 --checks off --no-ejection --fast-fail 100%:2@2000- --requests 60000"
+    " --seed 3 -p naive:Fastest -p least_response_time -p peak_ewma -p prequal",
     "hot-keys": "--backends 10 --load 0.6 --keys 1000 --zipf 1 --requests 200000 --seed 3"
     " -p hash -p consistent_hash -p consistent_hash:bound=1.25 -p maglev -p rendezvous",
 }

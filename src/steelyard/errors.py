@@ -98,6 +98,9 @@ FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every 
 QUEUE_TIMEOUT: Final = Kind(
     "queue_timeout", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit, and was too long."
 )
+BREAKER_OPEN: Final = Kind(
+    "breaker_open", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "The backends failed too often and are left alone."
+)
 STOPPING: Final = Kind(
     "stopping", 0, Side.OURS, Phase.ANSWER, Retry.NEVER, "The balancer stopped before the answer was whole."
 )

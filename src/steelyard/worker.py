@@ -12,6 +12,7 @@ import random
 from asyncio import AbstractEventLoop, get_running_loop, sleep, wait
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from socket import socket
@@ -19,7 +20,7 @@ from time import monotonic, perf_counter, thread_time
 from typing import Final
 
 from steelyard.control.front import Front, name_of_listener
-from steelyard.control.prober import log_state
+from steelyard.control.prober import log_change, log_state
 from steelyard.control.ready import make_ready
 from steelyard.core.door import Door
 from steelyard.core.draft import Draft
@@ -121,6 +122,7 @@ class Worker:
                 if connections is None:
                     empty = PoolRows(pool_rows.tiers[:1], ())
                     pool = Pool(replace(pool_spec, backends=()), self.table, empty, self._outside, fresh=False)
+                    pool.tell = partial(log_change, pool)
                     connections = PoolConnections(self.loop, self.wheel, pool, log_state, self.counters)
                 elif connections.pool.spec == pool_spec and self.rows.get(pool_spec.name) == pool_rows:
                     change.pools[pool_spec.name] = connections

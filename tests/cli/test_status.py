@@ -16,7 +16,18 @@ pytestmark = pytest.mark.real
 
 
 def backend(port: int, state: str = "up") -> dict[str, Any]:
-    return {"address": f"h:{port}", "state": state, "weight": 3, "in_flight": 2, "requests": 77, "failures": 1}
+    return {
+        "address": f"h:{port}",
+        "state": state,
+        "weight": 3,
+        "in_flight": 2,
+        "requests": 77,
+        "failures": 1,
+        "ejected_s": 0.0,
+        "ejections": 0,
+        "circuit": "closed",
+        "trips": 0,
+    }
 
 
 ANSWER: dict[str, Any] = {
@@ -65,6 +76,7 @@ ANSWER: dict[str, Any] = {
             "limits": [],
         },
     },
+    "circuits": {},
     "pools": {"web": [backend(1), backend(2, "down"), backend(3, "silent")], "api": []},
 }
 
@@ -115,6 +127,27 @@ def test_an_ipv6_address_is_shown_whole(balancer: Running) -> None:
     said = invoke("status").stdout
     assert ["[fd00::1]:80", "up", "3", "2", "77", "1"] in rows(said)
     assert "of /etc/[a].yaml;" in said
+
+
+def test_who_is_ejected_and_whose_circuit_is_open_is_said_in_place_of_up(balancer: Running) -> None:
+    """Unless checks have taken it out: that lasts longer."""
+    backends = [
+        {**backend(1), "ejected_s": 23.2, "circuit": "half-open"},
+        {**backend(2), "circuit": "open"},
+        {**backend(3), "circuit": "half-open"},
+        {**backend(4, "down"), "ejected_s": 3.0},
+    ]
+    balancer.answer = {**ANSWER, "circuits": {"web": "open", "api": "closed"}, "pools": {"web": backends, "api": []}}
+    shown = [" ".join(row) for row in rows(invoke("status").stdout)]
+    for expected in (
+        "pool web, circuit open",
+        "pool api",
+        "h:1 ejected 24 s 3 2 77 1",
+        "h:2 circuit open 3 2 77 1",
+        "h:3 circuit half-open 3 2 77 1",
+        "h:4 down 3 2 77 1",
+    ):
+        assert expected in shown
 
 
 def test_the_first_line_is_one_wherever_it_goes(balancer: Running) -> None:

@@ -52,6 +52,18 @@ POOL_DEFAULTS = """\
     max_idle: 256
     panic_threshold: 50%
     slow_start: off
+    ejection:
+      errors: 5
+      gateway_errors: off
+      window: 10s
+      min_requests: 100
+      min_backends: 5
+      deviations: 1.9
+      max_ejected: 10%
+      penalty: 30s
+      max_penalty: 5m
+    circuit_breaker: off
+    pool_circuit_breaker: off
     sticky: off
     hedge: off
     max_in_flight: off
@@ -143,6 +155,10 @@ def test_every_default_is_explained() -> None:
     assert "      # max_body, default off: the applications behind know best; set it where they do not\n" in text
     assert "      name: hash  # default round_robin: what nginx and Envoy do; everyone can predict it\n" in text
     assert "      key: client_ip  # default: client_ip where a hashing policy is named without a key\n" in text
+    assert "    circuit_breaker: off  # default: ejection does it better, unless a backend needs its rest\n" in text
+    assert (
+        "      errors: 5  # default: as Envoy: five in a row are no accident, and cost five requests a worker\n" in text
+    )
     for key in ("workers: auto", "max_backends: 16384", "user: off", "pid_file: off", "watch: false"):
         assert f"\n{key}  # default: " in text
 
@@ -282,6 +298,36 @@ def checks(draw: st.DrawFn) -> spec.HealthCheckSpec:
 
 
 @st.composite
+def ejections(draw: st.DrawFn) -> spec.EjectionSpec:
+    penalty_s, more_s = draw(SECONDS), draw(SECONDS)
+    return spec.EjectionSpec(
+        errors=draw(st.none() | st.integers(1, 20)),
+        gateway_errors=draw(st.integers(1, 1000)),
+        window_s=draw(SECONDS) + 1,
+        min_requests=draw(COUNTS),
+        min_backends=draw(st.integers(3, 100)),
+        deviations=draw(st.none() | st.floats(0.1, 100)),
+        max_ejected=draw(st.floats(0.01, 1)),
+        penalty_s=penalty_s,
+        max_penalty_s=penalty_s + more_s,
+    )
+
+
+@st.composite
+def breakers(draw: st.DrawFn) -> spec.BreakerSpec:
+    slow: dict[str, Any] = {"slow_call_s": draw(SECONDS), "slow_rate": draw(st.floats(0.01, 1))}
+    return spec.BreakerSpec(
+        consecutive_failures=draw(COUNTS),
+        error_rate=draw(st.none() | st.floats(0.01, 1)),
+        min_requests=draw(COUNTS),
+        window_s=draw(SECONDS) + 1,
+        open_for_s=draw(SECONDS),
+        trials=draw(COUNTS),
+        **(slow if draw(st.booleans()) else {}),
+    )
+
+
+@st.composite
 def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
     check = draw(st.none() | checks())
     seconds_or_off = st.none() | SECONDS
@@ -319,6 +365,9 @@ def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
         max_idle=draw(COUNTS),
         panic_threshold=draw(st.floats(0, 1)),
         slow_start=draw(st.none() | st.builds(spec.SlowStartSpec, SECONDS.map(lambda s: s + 1), st.floats(0.1, 100))),
+        ejection=draw(st.none() | ejections()),
+        circuit_breaker=draw(st.none() | breakers()),
+        pool_circuit_breaker=draw(st.none() | breakers()),
         sticky=draw(st.none() | st.builds(spec.StickySpec, TOKENS, st.text("a$ '\"{}", min_size=16, max_size=20))),
     )
 

@@ -50,6 +50,11 @@ ALL_KEYS = """
         max_idle: 10
         panic_threshold: 40%
         slow_start: {window: 20s, aggression: 1.5}
+        ejection: {errors: off, gateway_errors: 1, window: 2s, min_requests: 3, min_backends: 4, deviations: 1.5,
+                   max_ejected: 6%, penalty: 7s, max_penalty: 8s}
+        circuit_breaker: {consecutive_failures: off, error_rate: 2%, slow_call: 3s, slow_rate: 4%, min_requests: 5,
+                          window: 6s, open_for: 7s, trials: 8}
+        pool_circuit_breaker: {error_rate: off}
         sticky: {cookie: lb, secret: 0123456789abcdef}
         hedge: {after: p99}
         max_in_flight: 70
@@ -101,6 +106,9 @@ def test_every_key_fills_its_field() -> None:
         70,
         None,
         spec.QueueSpec(5, 6.0),
+        spec.EjectionSpec(None, 1, 2.0, 3, 4, 1.5, 0.06, 7.0, 8.0),
+        spec.BreakerSpec(None, 0.02, 3.0, 0.04, 5, 6.0, 7.0, 8),
+        spec.BreakerSpec(error_rate=None),
     )
     assert spec.Spec((web,), (api,), "/var/log/a.log", 300.0, 3, 20, "root", "run/lb.pid", True) == load(ALL_KEYS)
 
@@ -133,6 +141,8 @@ def fields_of(shape: type[Shape]) -> set[str]:
         (models.Sticky, set(), set()),
         (models.Backend, {"address"}, {"host", "port"}),
         (models.HealthCheck, set(), set()),
+        (models.Ejection, set(), set()),
+        (models.Breaker, set(), set()),
         (models.Retry, set(), set()),
         (models.PoolTimeouts, set(), set()),
         (models.Pool, set(), {"name"}),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from steelyard.control import prober as prober_module
-from steelyard.control.prober import Checks, Prober
+from steelyard.control.prober import Checks, Prober, log_change
 from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
 from steelyard.core.rows import PoolRows
@@ -43,6 +43,35 @@ async def test_a_check_that_itself_fails_counts_as_failed_is_said_and_is_made_ag
         prober.stop()
     assert [line for line in caplog.messages if "[down]" in line and "the check itself failed: label too long" in line]
     assert pool.backends[0].healthy
+
+
+@pytest.mark.parametrize(
+    ("level", "line", "whole", "what"),
+    [
+        (
+            logging.WARNING,
+            "http://10.0.0.1:80 [ejected for 31.4 s] (pool web): 5 errors in a row",
+            False,
+            "ejected for 31.4 s: 5 errors in a row",
+        ),
+        (logging.INFO, "http://10.0.0.1:80 [back after ejection] (pool web)", False, "back after ejection"),
+        (
+            logging.WARNING,
+            "pool web [circuit open for 30 s]: the trial failed",
+            True,
+            "circuit open for 30 s: the trial failed",
+        ),
+        (logging.INFO, "pool web [circuit half-open]", True, "circuit half-open"),
+        (logging.INFO, "http://10.0.0.1:80 [circuit closed] (pool web)", False, "circuit closed"),
+    ],
+)
+def test_what_the_traffic_did_is_one_line_as_that_of_a_check(
+    level: int, line: str, whole: bool, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = a_pool(1)
+    with caplog.at_level(logging.INFO, "steelyard"):
+        log_change(pool, None if whole else pool.backends[0], what)
+    assert [("steelyard", level, line)] == caplog.record_tuples
 
 
 # Another configuration.

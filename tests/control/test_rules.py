@@ -273,3 +273,74 @@ def test_a_limit_of_a_backend_is_something_to_wait_for() -> None:
     head = "listeners: {web: {bind: ':80', pool: app}}\npools:\n  app:\n    "
     spec = load(head + "queue: {size: 3}\n    backends: [{address: a:1, max_connections: 2}]\n")
     assert QueueSpec(3) == spec.pools[0].queue
+
+
+@pytest.mark.parametrize(
+    ("expected", "keys"),
+    [
+        ([], "ejection: {}"),
+        ([], "ejection: off"),
+        ([], "ejection: {errors: off, gateway_errors: 3}"),
+        (
+            ["a.yaml:5: pools.app.ejection: nothing leads to an ejection; write ejection: off, or errors: 5"],
+            "ejection: {errors: off, deviations: off}",
+        ),
+        (
+            ["a.yaml:5: pools.app.ejection.max_ejected: would let nobody go (got 0%); write ejection: off, or 10%"],
+            "ejection: {max_ejected: 0%}",
+        ),
+        (
+            [
+                "a.yaml:5: pools.app.ejection.penalty: a first penalty of 10m is longer than the longest, 5m "
+                "(got 10m); use a max_penalty of 10m or more"
+            ],
+            "ejection: {penalty: 10m}",
+        ),
+        (
+            [
+                "a.yaml:5: pools.app.ejection.max_penalty: a first penalty of 30s is longer than the longest, 2s "
+                "(got 2s); use a max_penalty of 30s or more"
+            ],
+            "ejection: {max_penalty: 2s}",
+        ),
+        (
+            ["a.yaml:5: pools.app.ejection.errors: is out of range (got 21); use 1 to 20"],
+            "ejection: {errors: 21}",
+        ),
+    ],
+)
+def test_an_ejection_has_a_cause_somebody_may_go_and_penalties_grow(expected: list[str], keys: str) -> None:
+    if expected:
+        assert expected == problems(pool(keys))
+    else:
+        assert load(pool(keys)).pools[0].name == "app"
+
+
+@pytest.mark.parametrize("key", ["circuit_breaker", "pool_circuit_breaker"])
+@pytest.mark.parametrize(
+    ("expected", "keys"),
+    [
+        ([], "{}"),
+        ([], "off"),
+        ([], "{consecutive_failures: off, error_rate: off, slow_call: 1s, slow_rate: 10%}"),
+        (
+            ["a.yaml:5: pools.app.KEY: nothing opens it; take it out, or write consecutive_failures: 5"],
+            "{consecutive_failures: off, error_rate: off}",
+        ),
+        (["a.yaml:5: pools.app.KEY.error_rate: would open it at once (got 0%); use 50%"], "{error_rate: 0%}"),
+        (
+            ["a.yaml:5: pools.app.KEY.slow_rate: is not read without slow_call (got 20%); add slow_call: 2s"],
+            "{slow_rate: 20%}",
+        ),
+        (
+            ["a.yaml:5: pools.app.KEY.slow_rate: would open it at once (got 0%); use 50%"],
+            "{slow_call: 1s, slow_rate: 0%}",
+        ),
+    ],
+)
+def test_a_breaker_has_something_that_opens_it(expected: list[str], keys: str, key: str) -> None:
+    text = pool(f"{key}: {keys}")
+    if expected:
+        assert [line.replace("KEY", key) for line in expected] == problems(text)
+    else:
+        assert load(text).pools[0].name == "app"

@@ -7,7 +7,24 @@ import pytest
 from steelyard.core.backend import Backend
 from steelyard.core.spec import BackendSpec
 from steelyard.core.stable import stable_hash
-from steelyard.core.table import DOWN, GENERATION, SILENT, STATUS, UP, UP_SINCE, WEIGHT_UNIT, Table
+from steelyard.core.table import (
+    CIRCUIT,
+    CLOSED,
+    DOWN,
+    EJECTED,
+    EJECTIONS,
+    GENERATION,
+    HALF_OPEN,
+    OPEN,
+    SILENT,
+    STATUS,
+    TRIPS,
+    TRYING,
+    UP,
+    UP_SINCE,
+    WEIGHT_UNIT,
+    Table,
+)
 from tests.fakes_core import a_table
 
 
@@ -282,3 +299,57 @@ def test_one_that_is_in_another_tier_now_is_counted_in_the_old_and_announced_in_
     was.follow(now)
     was.set_draining(True)
     assert (0, [0, 1]) == (was.home, [table.get(home, GENERATION) for home in (0, 1)])
+
+
+def test_an_ejected_one_takes_no_requests_but_in_panic_and_is_healthy_all_the_same() -> None:
+    backend = a_backend()
+    backend.table.set(1, EJECTED, 5000)
+    assert (False, True, True) == (backend.available, backend.takes_requests(True), backend.healthy)
+    backend.set_status(SILENT, 0.0)
+    assert not backend.takes_requests(True)
+
+
+def test_an_open_circuit_takes_none_even_in_panic_and_one_that_may_be_tried_does() -> None:
+    backend = a_backend()
+    for state, takes in ((OPEN, False), (TRYING, False), (HALF_OPEN, True), (CLOSED, True)):
+        backend.table.set(1, CIRCUIT, state)
+        assert [takes, takes] == [backend.takes_requests(panic) for panic in (False, True)]
+        assert backend.would_take(False)
+
+
+def test_what_a_circuit_alone_keeps_away_is_told_from_what_else_does() -> None:
+    backend = a_backend()
+    backend.table.set(1, EJECTED, 5000)
+    assert [False, True] == [backend.would_take(panic) for panic in (False, True)]
+    backend.set_status(SILENT, 0.0)
+    assert not backend.would_take(True)
+    backend.table.set(1, EJECTED, 0)
+    backend.set_status(UP, 0.0)
+    backend.set_draining(True)
+    assert not backend.would_take(False)
+
+
+def test_an_ejection_is_over_at_its_time_once_and_announced() -> None:
+    backend = a_backend()
+    assert not backend.put_back(9.0, True)
+    backend.table.set(1, EJECTED, 5000)
+    assert [False, True, False] == [backend.put_back(now, True) for now in (4.999, 5.0, 6.0)]
+    assert (5.0, 1) == (backend.up_since_s(), backend.table.get(0, GENERATION))
+
+
+@pytest.mark.interpreted
+def test_of_two_workers_that_put_it_back_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = a_backend()
+    backend.table.set(1, EJECTED, 5000)
+    monkeypatch.setattr(Table, "swap", lambda *_: False)
+    assert not backend.put_back(5.0, False)
+    assert 0 == backend.table.get(0, GENERATION)
+
+
+def test_how_often_it_was_ejected_and_tripped_is_that_of_all_workers() -> None:
+    buffer = bytearray(Table.size_bytes(1, 2))
+    views = [Backend(BackendSpec("a", 80), Table(buffer, 1, 2, worker), 0, 0) for worker in range(2)]
+    for view in views:
+        view.table.add_mine(0, EJECTIONS, 2)
+        view.table.add_mine(0, TRIPS, 3)
+    assert (4, 6) == (views[0].ejections, views[1].trips)

@@ -14,6 +14,7 @@ from steelyard import errors
 from steelyard.control.ledger import Ledger, Plan
 from steelyard.core import policy as register
 from steelyard.core.backend import Backend
+from steelyard.core.breaker import Breaker, ends_at_s
 from steelyard.core.draft import Draft
 from steelyard.core.guard import Outside
 from steelyard.core.health import HEALTHY, HealthMachine, State
@@ -21,6 +22,8 @@ from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
 from steelyard.core.pool import Pool, Refusal
 from steelyard.core.spec import (
     BackendSpec,
+    BreakerSpec,
+    EjectionSpec,
     HealthCheckSpec,
     PolicySpec,
     PoolSpec,
@@ -30,8 +33,24 @@ from steelyard.core.spec import (
     StickySpec,
 )
 from steelyard.core.stable import stable_hash
-from steelyard.core.table import DOWN, IN_FLIGHT, SILENT, UP, Table
-from steelyard.errors import FULL, NONE_UP
+from steelyard.core.table import (
+    CIRCUIT_BITS,
+    DOWN,
+    HALF_OPEN,
+    IN_FLIGHT,
+    OPEN,
+    OUTCOMES,
+    PENALTIES,
+    POOL_CIRCUIT,
+    REQUESTS,
+    SILENT,
+    STOPS,
+    TRYING,
+    UNJUDGED,
+    UP,
+    Table,
+)
+from steelyard.errors import BREAKER_OPEN, FULL, NONE_UP
 from tests.fakes_core import Ask, a_pool, a_table, no_chance, scripted
 
 PICK = Pick(no_chance)
@@ -774,6 +793,470 @@ def test_a_tier_that_comes_to_stand_behind_another_is_what_that_one_spares_for()
     assert "ab" == hosts(pool, 2)
 
 
+# Ejection and circuit breakers.
+
+EAGER = EjectionSpec(errors=2, penalty_s=10.0, max_ejected=1.0)
+C = BackendSpec("c", 1)
+
+
+def zero(n: int) -> int:
+    """Draws nothing but the least: no jitter."""
+    return 0
+
+
+class Failing:
+    """A pool of a, b and c as so many workers see it, with a diary of what it told. now: turned by hand."""
+
+    def __init__(self, workers: int = 1, backends: Sequence[BackendSpec] = (A, B, C), **settings: Any) -> None:
+        settings = {"ejection": None, "health_check": None, **settings}
+        spec = PoolSpec("web", tuple(backends), **settings)
+        rows = Pool.rows_needed(spec)
+        self.buffer = bytearray(Table.size_bytes(rows, workers))
+        self.pools = [Pool(spec, Table(self.buffer, rows, workers, worker), 0) for worker in range(workers)]
+        self.pool = self.pools[0]
+        self.told: list[str] = []
+        for pool in self.pools:
+            pool.tell = lambda backend, what: self.told.append(f"{'pool' if backend is None else backend.host} {what}")
+        self.now = 100.0
+
+    def ask(self, worker: int = 0, tried: list[Backend] | None = None) -> tuple[Pick, Backend]:
+        request = Pick(zero, now=self.now, tried=tried)
+        return request, taken(self.pools[worker], request)
+
+    def refused(self, worker: int = 0) -> Refusal:
+        return refused(self.pools[worker], Pick(zero, now=self.now))
+
+    def end(self, asked: tuple[Pick, Backend], ill: bool = False, worker: int = 0, status: int = 0) -> None:
+        """It was answered, or failed without an answer."""
+        self.pools[worker].release(*asked, ill, self.now, UNKNOWN_S if ill else 0.01, status)
+
+    def leave(self, asked: tuple[Pick, Backend], worker: int = 0) -> None:
+        """Its client has gone."""
+        self.pools[worker].release(*asked, False, self.now)
+
+    def serve(self, bad: str, requests: int, worker: int = 0) -> str:
+        """Where so many requests go, of which those to `bad` fail."""
+        went = ""
+        for _ in range(requests):
+            asked = self.ask(worker)
+            went += asked[1].host
+            self.end(asked, asked[1].host in bad, worker)
+        return went
+
+
+def test_who_fails_in_a_row_is_left_alone_for_its_penalty_and_then_served_again() -> None:
+    made = Failing(ejection=EAGER)
+    assert "abcabc" + "acacac" == made.serve("b", 12)
+    assert ["b ejected for 10 s: 2 errors in a row"] == made.told
+    made.now = 109.9
+    assert "acac" == made.serve("", 4)
+    made.now = 110.0
+    assert "abcabc" == made.serve("", 6)
+    assert ["b ejected for 10 s: 2 errors in a row", "b back after ejection"] == made.told
+    assert [0, 1, 0] == [backend.ejections for backend in made.pool.backends]
+
+
+def test_an_ejection_is_seen_by_all_workers_and_so_is_its_end_which_one_of_them_tells() -> None:
+    made = Failing(2, ejection=EAGER)
+    made.serve("b", 6)
+    assert "acac" == made.serve("", 4, worker=1)
+    made.now = 110.0
+    assert {"a", "b", "c"} == set(made.serve("", 6, worker=1)) == set(made.serve("", 6))
+    assert 1 == made.told.count("b back after ejection")
+
+
+def test_one_that_comes_back_is_not_held_to_what_was_before() -> None:
+    """Also not by a worker that did not eject it, and had seen it fail."""
+    made = Failing(2, ejection=EAGER)
+    asked = [made.ask(1) for _ in range(3)]
+    made.end(asked[1], True, 1)
+    made.serve("b", 6)
+    assert 1 == made.pool.backends[1].ejections
+    made.serve("", 2, worker=1)
+    made.now = 110.0
+    assert "b" in made.serve("b", 3, worker=1)
+    assert 1 == made.pool.backends[1].ejections
+
+
+def test_one_that_comes_back_starts_slowly_where_that_is_configured() -> None:
+    made = Failing(ejection=EAGER, slow_start=SlowStartSpec(20.0))
+    made.serve("b", 6)
+    made.now = 110.0
+    assert 10 >= made.serve("", 200).count("b")
+    made.now = 140.0
+    assert 20 == made.serve("", 60).count("b")
+
+
+def test_one_that_checks_have_taken_out_as_well_does_not_come_back_by_time() -> None:
+    made = Failing(ejection=EAGER, slow_start=SlowStartSpec(20.0), health_check=HealthCheckSpec(rise=1, fall=1))
+    made.serve("b", 6)
+    made.pool.probed(made.pool.backends[1], False, 105.0)
+    made.now = 120.0
+    assert "b" not in made.serve("", 6)
+    assert 0.0 == made.pool.backends[1].up_since_s()
+
+
+def test_the_last_one_is_kept_however_it_fails() -> None:
+    made = Failing(ejection=EAGER, panic_threshold=0.0)
+    made.serve("abc", 60)
+    assert 2 == sum(backend.ejected_until_ms() > 0 for backend in made.pool.backends)
+    assert "".join(sorted(set(made.serve("", 9)))) in "abc"
+
+
+def test_in_panic_who_was_ejected_is_asked_and_serves_at_once_when_all_is_well_again() -> None:
+    made = Failing(ejection=EAGER, health_check=HealthCheckSpec())
+    made.serve("abc", 60)
+    assert 2 == sum(backend.ejected_until_ms() > 0 for backend in made.pool.backends)
+    assert {"a", "b", "c"} == set(made.serve("", 9))
+    made.pool.backends[0].set_status(SILENT, made.now)
+    assert {"b", "c"} == set(made.serve("", 9))
+
+
+def test_a_client_that_left_says_nothing_of_its_backend() -> None:
+    made = Failing(ejection=EAGER, circuit_breaker=BreakerSpec(2, None))
+    for leaves in (False, True, True, False):
+        asked = [made.ask() for _ in range(3)]
+        if leaves:
+            made.leave(asked[1])
+        else:
+            made.end(asked[1], True)
+        made.end(asked[0])
+        made.end(asked[2])
+    assert ["b circuit open for 30 s: 2 failures in a row"] == made.told
+    row = made.pool.backends[1].row
+    assert [4, 0, 2] == [made.pool.table.total(row, cell) for cell in (REQUESTS, IN_FLIGHT, UNJUDGED)]
+
+
+def test_gateway_errors_are_told_by_the_status() -> None:
+    made = Failing(ejection=EjectionSpec(errors=None, gateway_errors=2))
+    for status in (500, 500, 503, 503):
+        asked = [made.ask() for _ in range(3)]
+        for at, one in enumerate(asked):
+            made.end(one, at == 1, status=status if at == 1 else 200)
+    assert ["b ejected for 30 s: 2 gateway errors in a row"] == made.told
+
+
+def test_a_backend_that_asks_to_be_left_alone_is() -> None:
+    made = Failing(ejection=EAGER)
+    a, b, c = made.pool.backends
+    assert made.pool.hold(b, 120.0, made.now)
+    assert "acac" == made.serve("", 4)
+    assert [True, True, False] == [made.pool.hold(one, 130.0, made.now) for one in (b, a, c)]
+    assert ["b left alone for 20 s: it has asked for that", "a left alone for 30 s: it has asked for that"] == made.told
+    made.now = 130.0
+    assert {"a", "b", "c"} == set(made.serve("", 3))
+    assert 0 == b.ejections
+    assert not Failing().pool.hold(b, 120.0, 100.0)
+
+
+def test_with_ejection_off_nobody_is_ejected() -> None:
+    assert "abc" * 20 == Failing().serve("b", 60)
+
+
+def test_ejection_that_is_turned_off_is_lifted() -> None:
+    made = Reloaded(A, B, C, ejection=EAGER, health_check=None)
+    told: list[str] = []
+    made.pool.tell = lambda backend, what: told.append(what)
+    for _ in range(6):
+        request = Pick(zero, now=100.0)
+        found = taken(made.pool, request)
+        made.pool.release(request, found, found.host == "b", 100.0, 0.01)
+    assert not made.pool.backends[1].available
+    made.reload(A, B, C, ejection=replace(EAGER, errors=3))
+    assert not made.pool.backends[1].available
+    made.pool.backends[0].table.set_mine(made.pool.backends[0].row, OUTCOMES, 1)
+    made.reload(A, B, C, ejection=None)
+    assert {"a", "b", "c"} == set(hosts(made.pool, 3, now=101.0))
+    assert [0, 0] == [made.total(OUTCOMES), made.ledger.table.get(made.pool.backends[1].row, PENALTIES)]
+    assert ["ejected for 10 s: 2 errors in a row", "back: nobody is ejected any more"] == told
+
+
+def test_another_limit_counts_from_the_next_error_on() -> None:
+    made = Reloaded(A, B, C, ejection=replace(EAGER, errors=20), health_check=None)
+    bad = made.pool.backends[0]
+    for number in range(7):
+        if number == 6:
+            made.reload(A, B, C, ejection=replace(EAGER, errors=7))
+        bad.begin()
+        made.pool.table.add_mine(bad.home, IN_FLIGHT, 1)
+        made.pool.release(Pick(zero), bad, True, 100.0)
+    assert bad.ejected_until_ms() > 0
+
+
+TRIPPY = BreakerSpec(2, None, open_for_s=10.0)
+
+
+def test_an_open_circuit_keeps_requests_away_until_one_of_them_may_try() -> None:
+    made = Failing(circuit_breaker=TRIPPY)
+    assert "abcabc" + "acac" == made.serve("b", 10)
+    made.now = 110.0
+    asked = [made.ask() for _ in range(6)]
+    assert 1 == [backend.host for _, backend in asked].count("b")
+    for one in asked:
+        made.end(one)
+    assert {"a", "b", "c"} == set(made.serve("", 3))
+    assert [
+        "b circuit open for 10 s: 2 failures in a row",
+        "b circuit half-open",
+        "b circuit closed",
+    ] == made.told
+    assert 1 == made.pool.backends[1].trips
+
+
+def test_a_trial_that_fails_opens_the_circuit_for_all_workers() -> None:
+    made = Failing(2, circuit_breaker=TRIPPY)
+    made.serve("b", 6)
+    made.now = 110.0
+    assert 1 == made.serve("b", 9, worker=1).count("b")
+    assert 0 == made.serve("b", 9).count("b")
+    made.now = 120.0
+    assert 1 == made.serve("b", 9).count("b")
+
+
+def test_a_client_that_leaves_a_trial_lets_another_one_try() -> None:
+    made = Failing(circuit_breaker=TRIPPY)
+    made.serve("b", 6)
+    made.now = 110.0
+    for expected in (1, 1):
+        asked = [made.ask() for _ in range(3)]
+        assert expected == [backend.host for _, backend in asked].count("b")
+        for one in asked:
+            made.leave(one)
+
+
+def test_a_trial_that_is_lost_with_its_worker_is_tried_again_after_a_while() -> None:
+    made = Failing(2, circuit_breaker=TRIPPY)
+    made.serve("b", 6)
+    made.now = 110.0
+    lost = [made.ask(1) for _ in range(3)]
+    assert "b" in [backend.host for _, backend in lost]
+    assert "b" not in made.serve("", 6)
+    made.now = 120.0
+    assert "b" in made.serve("", 6)
+    assert "b circuit half-open: the trial was lost" in made.told
+    assert "b circuit closed" == made.told[-1]
+
+
+def test_a_request_that_is_at_two_backends_decides_for_each_by_itself() -> None:
+    made = Failing(circuit_breaker=TRIPPY)
+    made.serve("ab", 10)
+    made.pool.backends[2].set_healthy(False)
+    made.now = 110.0
+    request, first = made.ask()
+    request.tried = [first]
+    second = taken(made.pool, request)
+    assert {"a", "b"} == {first.host, second.host}
+    assert request.trials is not None
+    assert 2 == len(request.trials)
+    made.end((request, second))
+    assert 1 == len(request.trials)
+    made.end((request, first), True)
+    assert request.trials is None
+    assert [f"{second.host} circuit closed", f"{first.host} circuit open for 10 s: the trial failed"] == made.told[-2:]
+
+
+def test_with_all_circuits_open_the_refusal_says_so_and_when_one_will_be_tried() -> None:
+    made = Failing(circuit_breaker=TRIPPY)
+    made.serve("ab", 10)
+    made.now = 103.0
+    made.serve("c", 2)
+    refusal = made.refused()
+    assert (BREAKER_OPEN, 7) == (refusal.kind, refusal.retry_after_s)
+    made.now = 110.0
+    asked = [made.ask(), made.ask()]
+    assert {"a", "b"} == {backend.host for _, backend in asked}
+    assert (BREAKER_OPEN, 3) == (made.refused().kind, made.refused().retry_after_s)
+    made.pool.backends[2].set_draining(True)
+    assert (BREAKER_OPEN, 10) == (made.refused().kind, made.refused().retry_after_s)
+
+
+def test_a_circuit_that_is_open_is_no_reason_where_checks_have_taken_the_backend_out() -> None:
+    made = Failing(circuit_breaker=TRIPPY, health_check=HealthCheckSpec(), backends=(A,))
+    made.serve("a", 2)
+    assert BREAKER_OPEN is made.refused().kind
+    made.pool.mark_down(made.pool.backends[0], made.now)
+    assert NONE_UP is made.refused().kind
+
+
+def test_panic_does_not_close_a_circuit() -> None:
+    made = Failing(circuit_breaker=TRIPPY, health_check=HealthCheckSpec(rise=1, fall=1))
+    made.serve("b", 6)
+    for backend in made.pool.backends:
+        made.pool.probed(backend, False, made.now, answers=True)
+    assert "acac" == made.serve("", 4)
+    made.pool.backends[0].set_healthy(False)
+    made.pool.backends[2].set_healthy(False)
+    assert BREAKER_OPEN is made.refused().kind
+
+
+def test_a_cookie_does_not_lead_to_an_open_circuit_and_may_bring_the_trial() -> None:
+    made = Failing(circuit_breaker=TRIPPY, sticky=StickySpec("lb", "a secret"), backends=(A, B))
+    for _ in range(2):
+        ask = cookied(made.pool, 1)
+        ask.now = made.now
+        made.end((ask, taken(made.pool, ask)), True)
+    ask = cookied(made.pool, 1)
+    ask.now = 105.0
+    assert "a" == taken(made.pool, ask).host
+    both = [cookied(made.pool, 1) for _ in range(2)]
+    for ask in both:
+        ask.now = 110.0
+    assert ["b", "a"] == [taken(made.pool, ask).host for ask in both]
+
+
+@pytest.mark.interpreted
+def test_who_loses_the_trial_to_another_worker_is_sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Failing(2, circuit_breaker=TRIPPY, backends=(A, B))
+    made.serve("a", 4)
+    made.now = 110.0
+    admit = Breaker.admit
+
+    def after_another(breaker: Breaker, row: int, now: float) -> int:
+        monkeypatch.undo()
+        assert "a" in [made.ask(1)[1].host for _ in range(2)]
+        return admit(breaker, row, now)
+
+    monkeypatch.setattr(Breaker, "admit", after_another)
+    assert ["b", "b"] == [made.ask()[1].host for _ in range(2)]
+
+
+@pytest.mark.interpreted
+def test_a_policy_that_insists_on_a_circuit_that_stops_is_not_asked_for_ever(spies: list[Spy]) -> None:
+    made = Failing(circuit_breaker=TRIPPY, backends=(A, B), policy=PolicySpec("spy"))
+    made.serve("a", 4)
+    spies[0].pick = lambda request: made.pool.backends[0]  # type: ignore[method-assign]
+    assert FULL is made.refused().kind
+
+
+def test_a_breaker_that_is_taken_out_closes_its_circuits_and_forgets_their_trials() -> None:
+    made = Reloaded(A, B, circuit_breaker=TRIPPY, pool_circuit_breaker=BreakerSpec(3, None), health_check=None)
+    told: list[str] = []
+    made.pool.tell = lambda backend, what: told.append(f"{'pool' if backend is None else backend.host} {what}")
+    for _ in range(3):
+        request = Pick(zero, now=100.0)
+        made.pool.release(request, taken(made.pool, request), True, 100.0)
+    assert BREAKER_OPEN is refused(made.pool, Pick(zero, now=101.0)).kind
+    trial = Pick(zero, now=130.0)
+    made.pool.backends[1].set_draining(True)
+    flying = taken(made.pool, trial)
+    made.pool.backends[1].set_draining(False)
+    assert 2 == len(trial.trials or []), "the pool's and the backend's"
+    made.reload(A, B, circuit_breaker=None, pool_circuit_breaker=None)
+    made.pool.release(trial, flying, True, 131.0)
+    assert 0 == made.pool.circuit() == sum(backend.circuit() for backend in made.pool.backends)
+    assert {"a", "b"} == set(hosts(made.pool, 2, now=131.0))
+    assert told[-2:] == [
+        "a circuit closed: there is no breaker any more",
+        "pool circuit closed: there is no breaker any more",
+    ]
+    assert trial.trials is None
+    made.reload(A, B, max_idle=3)
+    assert 6 == len(told), "what is over is told once"
+
+
+def test_failures_that_a_breaker_had_seen_are_forgotten_with_it() -> None:
+    made = Reloaded(A, circuit_breaker=TRIPPY, health_check=None)
+    for breaker in (None, TRIPPY):
+        request = Pick(zero, now=100.0)
+        made.pool.release(request, taken(made.pool, request), True, 100.0)
+        made.reload(A, circuit_breaker=breaker)
+    assert 0 == made.pool.backends[0].circuit()
+
+
+# The breaker of a whole pool.
+
+
+def test_a_pool_whose_circuit_is_open_refuses_and_says_when_it_tries_again() -> None:
+    made = Failing(2, pool_circuit_breaker=TRIPPY)
+    made.serve("ab", 2)
+    for worker in range(2):
+        assert (BREAKER_OPEN, 10) == (made.refused(worker).kind, made.refused(worker).retry_after_s)
+    assert not made.pool.has_other(Pick(zero, now=made.now))
+    made.now = 109.5
+    assert 1 == made.refused().retry_after_s
+    made.now = 110.0
+    assert made.pool.has_other(Pick(zero, now=made.now))
+    asked = made.ask(1)
+    assert BREAKER_OPEN is made.refused().kind
+    made.end(asked, worker=1)
+    assert "abc" == "".join(sorted(made.serve("", 3)))
+    assert [
+        "pool circuit open for 10 s: 2 failures in a row",
+        "pool circuit half-open",
+        "pool circuit closed",
+    ] == made.told
+
+
+def test_the_trial_of_a_pool_is_tried_nowhere_else_when_it_fails() -> None:
+    made = Failing(pool_circuit_breaker=TRIPPY)
+    made.serve("ab", 2)
+    made.now = 110.0
+    request, first = made.ask()
+    request.tried = [first]
+    assert not made.pool.has_other(request)
+    assert BREAKER_OPEN is refused(made.pool, request).kind
+    made.end((request, first), True)
+    assert "pool circuit open for 10 s: the trial failed" == made.told[-1]
+
+
+def test_a_trial_of_a_pool_that_finds_nobody_leaves_room_for_another() -> None:
+    made = Failing(pool_circuit_breaker=TRIPPY, backends=(A,))
+    made.serve("a", 2)
+    made.now = 110.0
+    made.pool.backends[0].set_draining(True)
+    assert [NONE_UP, NONE_UP] == [made.refused().kind, made.refused().kind]
+    made.pool.backends[0].set_draining(False)
+    made.end(made.ask())
+    assert "pool circuit closed" == made.told[-1]
+
+
+def test_a_trial_of_a_pool_that_was_lost_is_tried_again_after_a_while() -> None:
+    made = Failing(pool_circuit_breaker=TRIPPY)
+    made.serve("ab", 2)
+    made.now = 110.0
+    made.ask()
+    made.now = 119.9
+    assert (BREAKER_OPEN, 1) == (made.refused().kind, made.refused().retry_after_s)
+    made.now = 120.0
+    made.end(made.ask())
+    assert 1 == made.told.count("pool circuit half-open")
+
+
+@pytest.mark.interpreted
+def test_a_request_that_comes_while_another_worker_closes_it_is_sent_away_for_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Failing(pool_circuit_breaker=TRIPPY)
+    made.serve("ab", 2)
+    made.now = 110.0
+
+    def closed_meanwhile(breaker: Breaker, row: int, now: float) -> int:
+        breaker.table.set(row, POOL_CIRCUIT, 0)
+        return 0
+
+    monkeypatch.setattr(Breaker, "admit", closed_meanwhile)
+    refusal = made.refused()
+    assert (BREAKER_OPEN, 1) == (refusal.kind, refusal.retry_after_s)
+
+
+def test_a_request_may_try_both_the_pool_and_the_backend() -> None:
+    made = Failing(circuit_breaker=TRIPPY, pool_circuit_breaker=TRIPPY, backends=(A,))
+    made.serve("a", 2)
+    assert 2 == len(made.told)
+    made.now = 110.0
+    made.end(made.ask())
+    assert {"pool circuit closed", "a circuit closed"} == set(made.told[-2:])
+
+
+def test_a_pool_counts_the_rates_of_all_its_tiers() -> None:
+    made = Failing(pool_circuit_breaker=BreakerSpec(None, 0.5, min_requests=4), backends=(A, BACKUP))
+    made.serve("a", 2)
+    made.pool.backends[0].set_healthy(False)
+    made.end(made.ask())
+    made.end(made.ask(), True)
+    assert ["pool circuit open for 30 s: 3 of 4 requests failed"] == made.told
+
+
 LIMIT = 3
 NAMES = "abcdef"
 AT = st.integers(0, 1000)
@@ -796,12 +1279,16 @@ POLICIES = st.sampled_from(
 )
 
 
+HASTY = EjectionSpec(errors=2, penalty_s=10.0, max_penalty_s=20.0, max_ejected=0.5)
+WARY = BreakerSpec(3, None, open_for_s=5.0)
+
+
 class Life(RuleBasedStateMachine):
     """A pool under any sequence of requests, checks, orders and configurations, against a model that keeps lists.
 
     The model knows the rules: members, panic, tiers in their order, cookies, who stays. What it takes from the pool is
-    only the state of health and the weights, which `hear` and `weigh` hold against what was said. It counts by row of
-    the table, as requests to backends that have left go on.
+    only the state of health, ejections, circuits and the weights, which `hear`, `release` and `weigh` hold against what
+    was said. It counts by row of the table, as requests to backends that have left go on.
     """
 
     def __init__(self) -> None:
@@ -816,9 +1303,12 @@ class Life(RuleBasedStateMachine):
             health_check=HealthCheckSpec(rise=2, fall=2),
             slow_start=SlowStartSpec(20.0),
             panic_threshold=0.6,
+            ejection=HASTY,
+            circuit_breaker=WARY,
         )
         self.pool = self.made.pool
         self.flying: list[Backend] = []
+        self.requests: list[Pick] = []  # of those
         self.weights = {backend.row: backend.spec.weight for backend in self.pool.backends}
         self.draining: set[int] = set()
         self.begun: Counter[int] = Counter()
@@ -833,6 +1323,14 @@ class Life(RuleBasedStateMachine):
     def status(self, backend: Backend) -> int:
         return backend.health()[0]
 
+    def away(self, backend: Backend) -> bool:
+        """Ejected, and its time is not over."""
+        return self.now < backend.ejected_until_ms() / 1000
+
+    def stopped(self, backend: Backend) -> bool:
+        """Its circuit is open, or its trial out, and the time for that is not over."""
+        return backend.circuit() & STOPS != 0 and self.now < ends_at_s(backend.circuit())
+
     def flying_at(self, backend: Backend) -> int:
         """Also those that began when it was in another tier."""
         return sum(other.row == backend.row for other in self.flying)
@@ -841,13 +1339,17 @@ class Life(RuleBasedStateMachine):
         of_tier = [backend for backend in self.pool.backends if backend.tier == tier]
         return [one for one in of_tier if self.weights[one.row] > 0 and one.row not in self.draining]
 
-    def takers(self, tier: int) -> list[Backend]:
+    def healthy(self, backend: Backend) -> bool:
+        return self.status(backend) == UP and not self.away(backend)
+
+    def takers(self, tier: int, whatever_the_circuit: bool = False) -> list[Backend]:
         """Who of a tier would take a request if he were not full."""
         members = self.members(tier)
-        healthy = [one for one in members if self.status(one) == UP]
-        behind = [one for later in range(tier + 1, 4) for one in self.members(later) if self.status(one) == UP]
+        healthy = [one for one in members if self.healthy(one)]
+        behind = [one for later in range(tier + 1, 4) for one in self.members(later) if self.healthy(one)]
         panic = len(healthy) < 0.6 * len(members) and (bool(healthy) or not behind)
-        return [one for one in members if self.status(one) == UP or (panic and self.status(one) == DOWN)]
+        takers = [one for one in members if self.healthy(one) or (panic and self.status(one) != SILENT)]
+        return [one for one in takers if whatever_the_circuit or not self.stopped(one)]
 
     @rule(tried=st.lists(AT, max_size=5), cookie=st.none() | AT, gone=st.booleans())
     def acquire(self, tried: list[int], cookie: int | None, gone: bool) -> None:
@@ -862,23 +1364,49 @@ class Life(RuleBasedStateMachine):
         kept = None if cookie is None else self.nth(cookie)
         if kept is not None and kept in free[kept.tier]:
             lawful = [kept]
+        # Whether somebody would serve is asked before `acquire`, which takes trials.
+        full = any(one not in were_there for tier in range(4) for one in self.takers(tier))
+        open_only = any(one not in were_there for tier in range(4) for one in self.takers(tier, True))
         assert self.pool.has_other(request) == bool(lawful)
+        circuits = {one: one.circuit() for one in self.pool.backends}
         found = self.pool.acquire(request)
         if isinstance(found, Backend):
             assert found in lawful
             self.flying.append(found)
+            self.requests.append(request)
             self.begun[found.row] += 1
+            assert (TRYING if circuits[found] else 0) == found.circuit() & CIRCUIT_BITS
+            assert (circuits[found] != 0) == (request.trials is not None)
         else:
             assert not lawful
-            full = any(one not in were_there for tier in range(4) for one in self.takers(tier))
-            assert (FULL if full else NONE_UP) is found.kind
+            assert (FULL if full else BREAKER_OPEN if open_only else NONE_UP) is found.kind
 
     @precondition(lambda self: self.flying)
-    @rule(at=AT, failed=st.booleans())
-    def release(self, at: int, failed: bool) -> None:
+    @rule(at=AT, outcome=st.sampled_from(["answered", "failed", "failed", "left"]), status=st.sampled_from([500, 503]))
+    def release(self, at: int, outcome: str, status: int) -> None:
         backend = self.flying.pop(at % len(self.flying))
+        request = self.requests.pop(at % (len(self.requests)))
+        failed = outcome == "failed"
         self.failed[backend.row] += failed
-        self.pool.release(Pick(self.chance), backend, failed, self.now, 0.1)
+        request.below = self.chance
+        before = {one: (one.ejected_until_ms(), one.circuit()) for one in self.pool.backends}
+        members = [one for tier in range(4) for one in self.members(tier)]
+        latency_s = UNKNOWN_S if outcome == "left" else 0.1
+        self.pool.release(request, backend, failed, self.now, latency_s, status if failed else 200)
+        gone = [one for one in self.pool.backends if one.ejected_until_ms() != 0 and before[one][0] == 0]
+        if gone:
+            assert failed
+            assert [backend.row] == [one.row for one in gone]
+            assert any(one.takes_requests(False) for one in self.pool.backends)
+            ejected = sum(one.ejected_until_ms() != 0 for one in self.pool.backends)
+            assert ejected <= max(1, len(members) // 2)
+        for one in self.pool.backends:
+            if one.circuit() != before[one][1]:
+                assert one.row == backend.row
+                was, now = before[one][1] & CIRCUIT_BITS, one.circuit() & CIRCUIT_BITS
+                assert (was, now) in {(0, OPEN), (TRYING, OPEN), (TRYING, HALF_OPEN), (TRYING, 0)}
+                assert failed == (now == OPEN)
+        assert request.trials is None
 
     @rule(at=AT, event=st.sampled_from(["passed", "passed", "wrong", "failed"]))
     @precondition(lambda self: self.pool.checked)
@@ -923,12 +1451,34 @@ class Life(RuleBasedStateMachine):
         self.now += seconds
 
     @precondition(lambda self: self.coming is None)
-    @rule(backends=BACKENDS, policy=POLICIES, checked=st.booleans(), steps=st.integers(0, 9))
-    def prepare(self, backends: list[BackendSpec], policy: str, checked: bool, steps: int) -> None:
+    @rule(
+        backends=BACKENDS,
+        policy=POLICIES,
+        checked=st.booleans(),
+        steps=st.integers(0, 9),
+        ejection=st.sampled_from([HASTY, HASTY, None]),
+        breaker=st.sampled_from([WARY, WARY, None]),
+    )
+    def prepare(
+        self,
+        backends: list[BackendSpec],
+        policy: str,
+        checked: bool,
+        steps: int,
+        ejection: EjectionSpec | None,
+        breaker: BreakerSpec | None,
+    ) -> None:
         """Another configuration is begun beside the one that serves."""
         before = {backend.row for backend in self.pool.backends}
         check = HealthCheckSpec(rise=2, fall=2) if checked else None
-        spec = replace(self.pool.spec, backends=tuple(backends), policy=PolicySpec(policy), health_check=check)
+        spec = replace(
+            self.pool.spec,
+            backends=tuple(backends),
+            policy=PolicySpec(policy),
+            health_check=check,
+            ejection=ejection,
+            circuit_breaker=breaker,
+        )
         self.coming = draft, plan = self.made.plan(spec)
         for row in {*plan["web"].tiers, *plan["web"].backends} - before:
             flies = [one for one in self.flying if row in (one.row, one.home)]
@@ -960,8 +1510,11 @@ class Life(RuleBasedStateMachine):
         self.made.switch(*self.coming)
         self.coming = None
         for backend in self.pool.backends:
+            assert self.pool.outliers is not None or backend.ejected_until_ms() == 0
+            assert self.pool.breaker is not None or backend.circuit() == 0
             if backend.address not in before:
                 assert (0, UP) == (backend.in_flight, self.status(backend))
+                assert (0, 0, 0) == (backend.ejected_until_ms(), backend.circuit(), backend.ejections)
                 continue
             assert before[backend.address].row == backend.row
             configured, status = was[backend.address]
@@ -985,9 +1538,108 @@ class Life(RuleBasedStateMachine):
         assert counted == Counter({row: n for row in range(table.rows) if (n := table.total(row, IN_FLIGHT))})
 
     def teardown(self) -> None:
-        for backend in self.flying:
-            self.pool.release(Pick(self.chance), backend, False, self.now)
+        for request, backend in zip(self.requests, self.flying, strict=True):
+            self.pool.release(request, backend, False, self.now)
         assert 0 == self.made.total()
 
 
 TestLife = Life.TestCase
+
+SIZE = 4
+
+
+class Storm(RuleBasedStateMachine):
+    """Two workers over one table, whose backends fail as they like, with everything on that keeps requests away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        spec = PoolSpec(
+            "web",
+            tuple(BackendSpec(name, 1) for name in "abcd"),
+            health_check=None,
+            panic_threshold=0.0,
+            ejection=replace(HASTY, max_ejected=1.0),
+            circuit_breaker=replace(WARY, trials=2),
+            pool_circuit_breaker=BreakerSpec(4, 0.5, min_requests=6, open_for_s=3.0),
+        )
+        rows = Pool.rows_needed(spec)
+        buffer = bytearray(Table.size_bytes(rows, 2))
+        self.pools = [Pool(spec, Table(buffer, rows, 2, worker), 0) for worker in range(2)]
+        self.backends = self.pools[0].backends
+        self.flying: list[tuple[int, Pick, Backend]] = []
+        self.chance = Random(7).randrange
+        self.now = 100.0
+
+    def circuits(self) -> dict[int, int]:
+        """By the row that they lie in."""
+        return {self.pools[0].tiers[0].row: self.pools[0].circuit()} | {one.row: one.circuit() for one in self.backends}
+
+    @rule(worker=st.integers(0, 1), again=st.booleans(), at=AT)
+    def acquire(self, worker: int, again: bool, at: int) -> None:
+        """A new request; or the next try of one that is at a backend, as when it is hedged."""
+        request = Pick(self.chance, now=self.now)
+        if again and self.flying:
+            worker, request, first = self.flying[at % len(self.flying)]
+            request.now, request.tried = self.now, [*(request.tried or []), first]
+        before = self.circuits()
+        held = list(request.trials or [])
+        found = self.pools[worker].acquire(request)
+        if isinstance(found, Refusal):
+            assert held == (request.trials or []), "a trial of nobody"
+            return
+        self.flying.append((worker, request, found))
+        for row in (self.pools[0].tiers[0].row, found.row):
+            over = self.now >= ends_at_s(before[row])
+            assert before[row] & STOPS == 0 or over, "a request where none may go"
+            assert (before[row] != 0) == (row in [one[1] for one in request.trials or [] if one not in held])
+
+    @precondition(lambda self: self.flying)
+    @rule(at=AT, outcome=st.sampled_from(["answered", "failed", "failed", "left"]))
+    def release(self, at: int, outcome: str) -> None:
+        worker, request, backend = self.flying.pop(at % len(self.flying))
+        latency_s = 0.1 if outcome == "answered" else UNKNOWN_S
+        self.pools[worker].release(request, backend, outcome == "failed", self.now, latency_s)
+        assert all(one[0] is not backend for one in request.trials or [])
+
+    @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 11.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(at=st.integers(0, SIZE - 1), worker=st.integers(0, 1), seconds=st.sampled_from([0.0, 2.0, 50.0]))
+    def hold(self, at: int, worker: int, seconds: float) -> None:
+        backend = self.pools[worker].backends[at]
+        before = backend.ejected_until_ms()
+        held = self.pools[worker].hold(backend, self.now + seconds, self.now)
+        assert held == (backend.ejected_until_ms() >= int((self.now + min(seconds, 20.0)) * 1000)) or not seconds
+        assert before <= backend.ejected_until_ms()
+
+    @invariant()
+    def what_flies_is_counted(self) -> None:
+        for backend in self.backends:
+            assert backend.in_flight == sum(one.row == backend.row for _, _, one in self.flying)
+
+    @invariant()
+    def the_last_one_is_never_ejected(self) -> None:
+        assert any(one.ejected_until_ms() == 0 for one in self.backends)
+
+    @invariant()
+    def no_circuit_has_two_trials_out(self) -> None:
+        circuits = self.circuits()
+        out = Counter(
+            row
+            for request in {id(request): request for _, request, _ in self.flying}.values()
+            for _, row, trial in request.trials or []
+            if circuits[row] == trial
+        )
+        assert all(count == 1 for count in out.values())
+        assert set(out) == {row for row, circuit in circuits.items() if circuit & CIRCUIT_BITS == TRYING}
+
+    def teardown(self) -> None:
+        for worker, request, backend in self.flying:
+            self.pools[worker].release(request, backend, False, self.now)
+        table = self.pools[0].table
+        assert not any(table.total(row, IN_FLIGHT) for row in range(table.rows))
+        assert not any(circuit & CIRCUIT_BITS == TRYING for circuit in self.circuits().values())
+
+
+TestStorm = Storm.TestCase

@@ -99,7 +99,7 @@ def test_an_adaptive_limit_moves_with_the_times_of_answers() -> None:
 
 
 def test_what_was_not_answered_says_nothing_of_times() -> None:
-    (pool,) = workers(1, adaptive_limit=AdaptiveSpec(least=4, most=100))
+    (pool,) = workers(1, adaptive_limit=AdaptiveSpec(least=4, most=100), ejection=None)
     before = pool.limit()
     for number in range(1000):
         ((request, backend),) = begin(pool, 1)

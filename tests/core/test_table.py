@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import steelyard
+from steelyard.core import table as cells
 from steelyard.core.table import CURSOR, FAILURES, IN_FLIGHT, REQUESTS, STATUS, UP, WEIGHT, Table
 
 ADDITIONS = 4_000_000  # long enough that two of the three run side by side
@@ -204,3 +205,21 @@ def test_three_processes_that_add_at_once_lose_nothing() -> None:
     row = bytearray(os.pread(shared, Table.size_bytes(2, 1), 0))
     os.close(shared)
     assert 3 * ADDITIONS == Table(row, 2).get(1, CURSOR)
+
+
+def test_no_number_means_two_things_in_one_row() -> None:
+    """A backend's cells and a tier's may share numbers, for no row is both."""
+    both: tuple[int, ...] = (cells.IN_A_ROW, cells.RATES_SINCE, cells.RATES_FROM, cells.SLOW_FROM)
+    backend: tuple[int, ...] = (cells.STATUS, cells.DRAINING, cells.WEIGHT, cells.SHARE, cells.UP_SINCE, cells.EJECTED, cells.CIRCUIT)
+    backend += (cells.PENALTIES, cells.WINDOW_FROM, cells.EARLIER_FROM, *both)
+    tier: tuple[int, ...] = (cells.GENERATION, cells.LOT, cells.LOT_CELLS, cells.CURSOR, cells.POOL_CIRCUIT)
+    tier += (cells.WINDOW, cells.FLOOR, cells.BASE, cells.PROBED_AT, cells.LIMIT, cells.ADAPTED_AT, *both)
+    columns: tuple[int, ...] = (cells.IN_FLIGHT, cells.REQUESTS, cells.FAILURES, cells.OUTCOMES, cells.SLOW, cells.UNJUDGED)
+    columns += (cells.EJECTIONS, cells.TRIPS)
+    for of_row, most in ((backend, cells.SHARED_CELLS), (tier, cells.SHARED_CELLS), (columns, cells.WORKER_CELLS)):
+        assert len(of_row) == len(set(of_row))
+        assert max(of_row) < most
+
+
+def test_what_every_pick_reads_of_a_backend_is_in_one_cache_line() -> None:
+    assert max(cells.STATUS, cells.DRAINING, cells.WEIGHT, cells.SHARE, cells.EJECTED, cells.CIRCUIT) < 8

@@ -8,7 +8,20 @@ import pytest
 from steelyard.core.backend import Backend
 from steelyard.core.policy import Pick, Policy
 from steelyard.core.spec import BackendSpec, PolicySpec, PoolSpec, SlowStartSpec
-from steelyard.core.table import DOWN, GENERATION, SILENT, STATUS, UP, Table
+from steelyard.core.table import (
+    CIRCUIT,
+    CIRCUIT_SHIFT,
+    DOWN,
+    EJECTED,
+    GENERATION,
+    HALF_OPEN,
+    OPEN,
+    SILENT,
+    STATUS,
+    TRYING,
+    UP,
+    Table,
+)
 from steelyard.core.tier import STEPS, Tier
 from tests.fakes_core import no_chance
 
@@ -375,6 +388,61 @@ def test_a_tier_at_rest_has_nothing_to_look_forward_to() -> None:
     view.table.set(view.backends[0].row, STATUS, DOWN)
     view.pick(1e18)
     assert 2 == view.tier.healthy
+
+
+# Ejections and circuits, which are for a time.
+
+
+def test_who_is_ejected_counts_as_not_healthy_and_is_asked_in_panic() -> None:
+    view = View([1, 1, 1])
+    for backend in view.backends[:2]:
+        view.table.set(backend.row, EJECTED, 9_000)
+        backend.announce()
+    assert ["0", True, 1] == [view.pick(1.0), view.tier.panicking, view.tier.healthy]
+    view = View([1, 1, 1], threshold=0.0)
+    view.table.set(view.backends[0].row, EJECTED, 9_000)
+    assert "1" == view.pick(1.0)
+
+
+def test_the_first_request_after_the_time_of_an_ejection_finds_it_back() -> None:
+    """Also when nothing is announced, and the earliest of several first."""
+    view = View([1, 1, 1], threshold=0.0)
+    told: list[str] = []
+    view.tier.tell = lambda backend, what: told.append(f"{backend.host} {what}")
+    for backend, until in zip(view.backends, (9_000, 7_000), strict=False):
+        view.table.set(backend.row, EJECTED, until)
+        backend.announce()
+    assert ["2", "2", "1", "1", "0"] == [view.pick(now) for now in (1.0, 6.999, 7.0, 8.999, 9.0)]
+    assert ["1 back after ejection", "0 back after ejection"] == told
+    generation = view.generation
+    view.pick(100.0)
+    assert generation == view.generation
+
+
+def test_one_that_comes_back_starts_slowly() -> None:
+    view = View([1, 1], slow_start=SlowStartSpec(WINDOW_S))
+    view.table.set(view.backends[0].row, EJECTED, 100_000)
+    view.backends[0].announce()
+    assert [1000, 1000] == view.shares(50.0)
+    assert [100, 1000] == view.shares(100.0)
+    assert [500, 1000] == view.shares(110.001)
+
+
+def test_a_circuit_may_be_tried_when_its_time_is_over_for_all_workers() -> None:
+    one = View([1, 1])
+    other = View([1, 1], buffer=one.buffer, worker=1)
+    told: list[str] = []
+    for view in (one, other):
+        view.tier.tell = lambda backend, what: told.append(f"{backend.host} {what}")
+    backend = one.backends[0]
+    for state, said in ((OPEN, "0 circuit half-open"), (TRYING, "0 circuit half-open: the trial was lost")):
+        one.table.set(backend.row, CIRCUIT, 9_000 << CIRCUIT_SHIFT | state)
+        backend.announce()
+        assert ["1", "1"] == [view.pick(8.999) for view in (one, other)]
+        assert ["0", "0"] == [view.pick(9.0) for view in (one, other)]
+        assert [said] == told
+        assert HALF_OPEN == backend.circuit()
+        told.clear()
 
 
 # Another configuration.

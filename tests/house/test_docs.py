@@ -36,7 +36,8 @@ def test_it_builds_with_every_reference_resolved_and_no_warning(tmp_path: Path) 
     assert (0, "") == (done.returncode, done.stderr)
     page = (tmp_path / "html" / "configuration.html").read_text()
     assert "pools.NAME.health_check" in page
-    assert list((tmp_path / "html" / "_images").glob("health.svg"))
+    for name in ("health.svg", "breaker.svg"):
+        assert list((tmp_path / "html" / "_images").glob(name))
 
 
 @pytest.mark.parametrize("text", configurations())

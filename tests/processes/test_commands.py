@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -158,11 +159,27 @@ async def test_the_status_says_who_runs_and_how_the_backends_are(stage: Stage) -
         found[key] for key in ("pid", "file", "configuration", "reloads", "refused", "workers_lost")
     )
     assert [8, 0] == [worker["clients"] for worker in found["workers"]]
-    shown = {"weight": 1, "in_flight": 0, "requests": 0, "failures": 0}
+    counts = {"weight": 1, "in_flight": 0, "requests": 0, "failures": 0}
+    shown = {**counts, "ejected_s": 0.0, "ejections": 0, "circuit": "closed", "trips": 0}
     assert [
         {**shown, "address": "a:1", "state": "silent"},
         {**shown, "address": "b:2", "state": "up", "weight": 3, "requests": 5},
     ] == found["pools"]["app"]
+    assert {} == found["circuits"]
+
+
+async def test_the_status_says_who_is_left_alone(stage: Stage) -> None:
+    table = stage.process.table
+    stage.process.answers["report"] = [{"pid": 9, "age_s": 6.0, "workers": []}]
+    table.set(2, cells.EJECTED, int(monotonic() * 1000) + 60_000)
+    table.set(3, cells.EJECTED, 1)
+    table.set(3, cells.CIRCUIT, 5 << cells.CIRCUIT_SHIFT | cells.OPEN)
+    table.set_mine(2, cells.EJECTIONS, 2)
+    table.set_mine(3, cells.TRIPS, 4)
+    first, second = (await stage.call(do="status"))["pools"]["app"]
+    assert 55.0 < first["ejected_s"] <= 60.0
+    assert (2, "closed", 0) == (first["ejections"], first["circuit"], first["trips"])
+    assert (0.0, 0, "open", 4) == tuple(second[key] for key in ("ejected_s", "ejections", "circuit", "trips"))
 
 
 @pytest.mark.parametrize(

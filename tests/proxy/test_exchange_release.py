@@ -14,7 +14,7 @@ from steelyard.core import policy as register
 from steelyard.core.backend import Backend
 from steelyard.core.health import State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
-from steelyard.core.spec import HealthCheckSpec, PoolTimeouts, RetrySpec, RouteSpec
+from steelyard.core.spec import EjectionSpec, HealthCheckSpec, PoolTimeouts, RetrySpec, RouteSpec
 from tests.fakes import Peer, World, answer, chunks, forwarded, head, ok, refused, request
 
 Make = Callable[..., World]
@@ -287,3 +287,46 @@ def test_the_time_that_a_client_takes_for_its_body_is_not_the_backends(spied: Sp
     backend >> ok()
     client << ok()
     assert [("a", False, 2.0)] == spy.told
+
+
+# What the pool is told besides: the status, by which it tells an application's errors from a gateway's.
+
+GATEWAY = EjectionSpec(errors=None, gateway_errors=1)
+
+
+def ejected(world: World) -> list[str]:
+    return [backend.host for backend in world.pool.backends if backend.ejections]
+
+
+@pytest.mark.parametrize(("status", "gone"), [("200 OK", []), ("500 Oh", []), ("501 Oh", []), ("503 Oh", ["a"])])
+def test_the_status_of_an_answer_reaches_the_pool(spied: Spied, status: str, gone: list[str]) -> None:
+    world, _ = spied("ab", ejection=GATEWAY)
+    client, backend = asked(world)
+    backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 0")
+    client.take()
+    assert gone == ejected(world)
+
+
+def test_an_answer_that_is_tried_elsewhere_counts_with_its_own_status(spied: Spied) -> None:
+    world, _ = spied("ab", ejection=GATEWAY, retry=RetrySpec(on_status=(503,)))
+    client, backend = asked(world)
+    backend >> answer("HTTP/1.1 503 Oh", "Content-Length: 0")
+    other = world.accept("b")
+    other.take()
+    other >> ok()
+    client.take()
+    assert ["a"] == ejected(world)
+
+
+def test_no_answer_is_a_gateway_s_error_and_a_client_that_left_is_none(spied: Spied) -> None:
+    world, _ = spied("ab", ejection=GATEWAY)
+    client, _ = asked(world)
+    client.vanish()
+    assert [] == ejected(world)
+    client, backend = asked(world)
+    backend.reset()
+    other = world.accept("b")
+    other.take()
+    other >> ok()
+    client.take()
+    assert ["a"] == ejected(world)

@@ -85,17 +85,29 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(policy: str) -
     assert figures(one) != figures(other)
 
 
-def test_a_small_run_gives_the_very_numbers_it_has_always_given() -> None:
-    """On both builds and every machine; a change of the engine that moves them has to say why."""
-    engine = ran("round_robin", backends=10, requests=2000, load=0.9, troubles=STORM, workers=2, retry_failures=True)
-    found = (engine.latencies.count, engine.failed, engine.refused, engine.retries, engine.ejections)
-    assert GOLDEN_COUNTS == found
-    assert GOLDEN_TIMES == pytest.approx((engine.latencies.mean(), engine.latencies.largest, engine.now), rel=1e-12)
-
-
 # Moved once: two workers feed one machine of health now, which lies in the table, where each had its own before.
-GOLDEN_COUNTS = (1800, 0, 0, 110, 3)
-GOLDEN_TIMES = (14.908057351872568, 62.298176471759746, 281.58053299432055)
+GOLDEN = ((1800, 0, 0, 110, 3), (14.908057351872568, 62.298176471759746, 281.58053299432055))
+# The one that fails is asked less, and at this load the others feel that.
+GOLDEN_EJECTING = ((1800, 0, 0, 44, 4), (21.714081616810287, 74.14054558155291, 297.26083825340265))
+
+
+@pytest.mark.parametrize(("ejection", "counts", "times"), [(False, *GOLDEN), (True, *GOLDEN_EJECTING)])
+def test_a_small_run_gives_the_very_numbers_it_has_always_given(
+    ejection: bool, counts: tuple[int, ...], times: tuple[float, ...]
+) -> None:
+    """On both builds and every machine; a change of the engine that moves them has to say why."""
+    engine = ran(
+        "round_robin",
+        backends=10,
+        requests=2000,
+        load=0.9,
+        troubles=STORM,
+        workers=2,
+        retry_failures=True,
+        ejection=ejection,
+    )
+    assert counts == (engine.latencies.count, engine.failed, engine.refused, engine.retries, engine.ejections)
+    assert times == pytest.approx((engine.latencies.mean(), engine.latencies.largest, engine.now), rel=1e-12)
 
 
 def test_one_server_without_chance_is_worked_out_by_hand() -> None:
@@ -154,9 +166,11 @@ def test_weights_are_the_shares() -> None:
 
 
 def test_a_backend_that_is_gone_costs_retries_until_it_is_ejected() -> None:
-    """Without checks nobody ejects it, and every fourth request is tried twice while it is away."""
+    """Without checks and ejection nobody takes it out, and every fourth request is tried twice while it is away."""
     gone = (Trouble("down", 0.0, (0,), 100.0, 300.0),)
-    believed, checked = (ran(requests=2000, troubles=gone, checks=checks, warmup=0.0) for checks in (0.0, 10.0))
+    believed, checked = (
+        ran(requests=2000, troubles=gone, checks=checks, warmup=0.0, ejection=False) for checks in (0.0, 10.0)
+    )
     arrivals_meanwhile = 200 * 3.2
     assert abs(believed.retries - arrivals_meanwhile / 4) <= 5 * math.sqrt(arrivals_meanwhile)
     assert (0, 1) == (believed.ejections, checked.ejections)
@@ -177,7 +191,7 @@ def test_what_a_backend_had_is_lost_with_it_and_tried_elsewhere() -> None:
 
 def test_requests_are_refused_when_there_is_nobody() -> None:
     everyone = (Trouble("down", 0.0, (0, 1, 2, 3), 100.0),)
-    engine = ran(requests=2000, troubles=everyone, checks=10.0, warmup=0.0)
+    engine = ran(requests=2000, troubles=everyone, checks=10.0, warmup=0.0, ejection=False)
     assert engine.refused > 1000
     assert engine.refused + engine.failed > 2000 - 3.2 * 100 - 5 * math.sqrt(320)
     assert 4 == engine.ejections
@@ -192,7 +206,7 @@ def test_max_connections_refuses_what_would_wait_too_long() -> None:
 
 @pytest.mark.parametrize("kind", ["fail", "fast_fail"])
 def test_failed_answers_are_counted_and_not_timed(kind: str) -> None:
-    engine = ran(requests=8000, troubles=(Trouble(kind, 0.4, (0, 1)),), checks=0.0, warmup=0.0)
+    engine = ran(requests=8000, troubles=(Trouble(kind, 0.4, (0, 1)),), checks=0.0, warmup=0.0, ejection=False)
     # Half of the requests, of these 40 %: a fifth.
     assert abs(engine.failed - 1600) <= 5 * math.sqrt(8000 * 0.2 * 0.8)
     assert 8000 == engine.latencies.count + engine.failed
@@ -211,17 +225,26 @@ def test_failed_answers_are_tried_elsewhere_when_asked() -> None:
     """A tenth of all fail, which the budget (a fifth) bears; the backend that failed is not asked again."""
     trouble = (Trouble("fast_fail", 0.4, (0,)),)
     usual, again = (
-        ran(requests=4000, troubles=trouble, checks=0.0, retry_failures=wanted, warmup=0.0) for wanted in (False, True)
+        ran(requests=4000, troubles=trouble, checks=0.0, retry_failures=wanted, warmup=0.0, ejection=False)
+        for wanted in (False, True)
     )
     assert (0, 0) == (usual.retries, again.failed)
     for count in (usual.failed, again.retries):
         assert abs(count - 400) <= 5 * math.sqrt(4000 * 0.1 * 0.9)
 
 
+def test_without_checks_ejection_finds_it_out() -> None:
+    """It fails four of ten: five errors among ten requests come soon. Then it is away for 300 of the 600 and more."""
+    trouble = (Trouble("fail", 0.4, (0,)),)
+    kept, ejected = (ran(requests=2000, troubles=trouble, checks=0.0, ejection=on, warmup=0.0) for on in (False, True))
+    assert (0, True) == (kept.ejections, ejected.ejections in (1, 2, 3))
+    assert ejected.failed < kept.failed / 3
+
+
 def test_checks_find_a_busy_backend_that_fails_and_bring_it_back() -> None:
     """Out after three checks, 5 apart, with half a request a time: 8 failures. Error answers do not speak for it."""
     trouble = (Trouble("fail", 1.0, (0,), 1000.0, 9000.0),)
-    engine = ran(requests=20_000, load=0.5, troubles=trouble, checks=5.0, warmup=0.0)
+    engine = ran(requests=20_000, load=0.5, troubles=trouble, checks=5.0, warmup=0.0, ejection=False)
     assert 1 == engine.ejections
     assert 1 <= engine.failed < 25
     assert engine.stations[0].tries > 600

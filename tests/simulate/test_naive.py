@@ -28,9 +28,9 @@ def naive(monkeypatch: pytest.MonkeyPatch) -> Iterator[PolicySpec]:
         yield config.policy_from_mapping({"name": "naive:Fastest"})
 
 
-def shares(policy: PolicySpec, trouble: Trouble) -> Sequence[float]:
+def shares(policy: PolicySpec, trouble: Trouble, ejection: bool = False) -> Sequence[float]:
     """Each backend's share of the requests; the second one is in trouble."""
-    scenario = Scenario(FIVE, 60_000, 0.6, troubles=(trouble,), checks=0.0, seed=3)
+    scenario = Scenario(FIVE, 60_000, 0.6, troubles=(trouble,), checks=0.0, seed=3, ejection=ejection)
     outcome: Outcome = simulate(scenario, policy)
     return outcome.shares
 
@@ -47,6 +47,11 @@ def test_the_built_in_ones_give_it_its_share_again(name: str) -> None:
 
 def test_the_naive_policy_sends_everything_into_a_black_hole(naive: PolicySpec) -> None:
     assert shares(naive, FAILS_AT_ONCE)[1] > 0.99
+
+
+def test_ejection_keeps_even_the_naive_policy_out_of_it(naive: PolicySpec) -> None:
+    """What it asks in vain every half a minute or later are five requests."""
+    assert shares(naive, FAILS_AT_ONCE, ejection=True)[1] < 0.01
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -15,8 +15,11 @@ FIVE = ("round_robin", "random", "power_of_two", "least_connections", "hash")
 
 
 def test_an_outcome_says_what_the_engine_has_counted() -> None:
-    scenario = a_scenario(troubles=(Trouble("fail", 0.5, (0,)),), workers=2)
-    outcome, engine = simulate(scenario, PolicySpec("random")), ran("random", troubles=scenario.troubles, workers=2)
+    scenario = a_scenario(troubles=(Trouble("fail", 0.5, (0,)),), workers=2, ejection=False)
+    outcome, engine = (
+        simulate(scenario, PolicySpec("random")),
+        ran("random", troubles=scenario.troubles, workers=2, ejection=False),
+    )
     assert ("random", 2000, 1800) == (outcome.policy, outcome.requests, outcome.counted)
     assert (engine.failed, engine.latencies.mean()) == (outcome.failed, outcome.mean)
     quantiles = tuple(engine.latencies.quantile(share) for share in (0.5, 0.9, 0.99, 0.999))

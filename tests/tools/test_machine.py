@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from steelyard.core import health
+from steelyard.core import breaker, health
 from tools import machine
 
 
@@ -42,7 +42,14 @@ def test_an_arc_is_a_change_with_all_events_that_make_it() -> None:
     } == machine.arcs(DOOR)
 
 
-@pytest.mark.parametrize(("table", "good"), [(DOOR, {State.OPEN}), (health.TRANSITIONS, health.HEALTHY)])
+@pytest.mark.parametrize(
+    ("table", "good"),
+    [
+        (DOOR, {State.OPEN}),
+        (health.TRANSITIONS, health.HEALTHY),
+        (breaker.TRANSITIONS, breaker.LETS_THROUGH),
+    ],
+)
 def test_the_picture_is_xml_with_one_path_an_arc_and_one_box_a_state(table: Any, good: Any) -> None:
     text = machine.picture(table, good, "a < b & c")
     ElementTree.fromstring(text)

@@ -197,6 +197,14 @@ def simulate(
             rich_help_panel="The balancer",
         ),
     ] = 3,
+    no_ejection: Annotated[
+        bool,
+        typer.Option(
+            "--no-ejection",
+            help="Nobody is ejected for how he answers (ejection: off).",
+            rich_help_panel="The balancer",
+        ),
+    ] = False,
     retry_failures: Annotated[
         bool,
         typer.Option(
@@ -271,6 +279,7 @@ def simulate(
         down=tuple(down or ()),
         checks=checks,
         tries=tries,
+        no_ejection=no_ejection,
         retry_failures=retry_failures,
         workers=workers,
         view=view,

@@ -63,6 +63,7 @@ class Written:
     down: tuple[str, ...]
     checks: str
     tries: int
+    no_ejection: bool
     retry_failures: bool
     workers: int
     view: str
@@ -128,6 +129,7 @@ def _scenario(written: Written, trace: Trace | None) -> Scenario:
         probe_delay=written.probe_delay,
         warmup=warmup,
         seed=written.seed,
+        ejection=not written.no_ejection,
     )
 
 

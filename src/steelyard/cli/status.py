@@ -1,6 +1,7 @@
 """`steelyard status`: who runs, and how the backends are."""
 
 import json
+from math import ceil
 from typing import Annotated, Any, Final
 
 import typer
@@ -17,8 +18,9 @@ def status(
 ) -> None:
     """Show the running balancer: its processes, its configuration, its limits, and each backend with its live numbers.
 
-    silent is a backend that does not answer its checks, down one that answers them wrongly. Below the workers is
-    counted how requests have ended (answered, or the word of the access log), and what was done on the way.
+    silent is a backend that does not answer its checks, down one that answers them wrongly; ejected is one that
+    answered requests worse than the others, and for how long it is left alone yet. Below the workers is counted how
+    requests have ended (answered, or the word of the access log), and what was done on the way.
     """
     found = ask(pid, do="status")
     if as_json:
@@ -59,13 +61,13 @@ def _show(found: dict[str, Any]) -> None:
             "in flight",
             "requests",
             "failed",
-            title=escape(f"pool {name}"),
+            title=escape(f"pool {name}{_of_circuit(found['circuits'].get(name, 'closed'), ', ')}"),
             title_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
         )
         for one in backends[:SHOWN]:
-            state = f"[{STATES[one['state']]}]{one['state']}[/]"
+            state = _state(one)
             table.add_row(
                 escape(one["address"]),
                 state,
@@ -105,6 +107,21 @@ def _show_listeners(listeners: dict[str, Any], console: Any) -> None:
 def _of(count: int, most: int | None) -> str:
     """Such as `7/100`, or `7` where there is no limit."""
     return str(count) if most is None else f"{count}/{most}"
+
+
+def _state(one: dict[str, Any]) -> str:
+    """What keeps requests from a backend, or `up`; coloured."""
+    word, colour = one["state"], STATES[one["state"]]
+    if word == "up" and one["ejected_s"] > 0.0:
+        word, colour = f"ejected {ceil(one['ejected_s'])} s", "yellow"
+    elif word == "up" and one["circuit"] != "closed":
+        word, colour = _of_circuit(one["circuit"]), "yellow"
+    return f"[{colour}]{word}[/]"
+
+
+def _of_circuit(circuit: str, before: str = "") -> str:
+    """`circuit open`, with what stands before it; nothing of one that is closed."""
+    return "" if circuit == "closed" else f"{before}circuit {circuit}"
 
 
 def _age(seconds: float) -> str:

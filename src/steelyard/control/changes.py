@@ -20,7 +20,6 @@ from steelyard.control.shapes import Shape, shape_at
 from steelyard.control.unshown import Filled
 from steelyard.core.spec import (
     BackendSpec,
-    HealthCheckSpec,
     ListenerSpec,
     PolicySpec,
     PoolSpec,
@@ -212,9 +211,7 @@ def _unread(part: Any) -> set[str]:
     """Fields that say nothing here, as something else that the part says has made them idle."""
     if isinstance(part, PolicySpec):
         return effective.idle_options(part)
-    if isinstance(part, HealthCheckSpec):
-        return effective.unread_keys(part)
-    return set()
+    return effective.unread_keys(part)
 
 
 @cache

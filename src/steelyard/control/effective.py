@@ -15,6 +15,7 @@ from steelyard.control.shapes import Shape, shape_at
 from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import (
     BackendSpec,
+    BreakerSpec,
     HealthCheckSpec,
     ListenerSpec,
     PolicySpec,
@@ -109,9 +110,13 @@ def idle_options(policy: PolicySpec) -> set[str]:
     return idle if policy.key is not None else idle | {"key"}
 
 
-def unread_keys(check: HealthCheckSpec) -> set[str]:
-    """Fields that a check of this kind does not read, and that the file therefore may not have."""
-    return set() if check.kind == "http" else {"path", "expect"}
+def unread_keys(part: Any) -> set[str]:
+    """Fields that a part does not read for something else that it says, and that the file therefore may not have."""
+    if isinstance(part, HealthCheckSpec):
+        return set() if part.kind == "http" else {"path", "expect"}
+    if isinstance(part, BreakerSpec):
+        return {"slow_rate"} if part.slow_call_s is None else set()
+    return set()
 
 
 def _keys(shape: type[Shape], part: Any, explain: bool, leave: set[str]) -> Iterator[str]:
@@ -123,7 +128,7 @@ def _keys(shape: type[Shape], part: Any, explain: bool, leave: set[str]) -> Iter
         value = getattr(part, name)
         if dataclasses.is_dataclass(value):
             yield f"{shape.alias_of(name)}:"
-            yield from _indented(1, _keys(shape_at(shape, (shape.alias_of(name),)), value, explain, leave=set()))
+            yield from _indented(1, _keys(shape_at(shape, (shape.alias_of(name),)), value, explain, unread_keys(value)))
             continue
         comment = ""
         if name == "secret":

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 from steelyard.control import conditions, hashed, readers, sealed
 from steelyard.core import spec
 from steelyard.core.limiter import MOST_BURST
+from steelyard.core.outlier import MOST_ERRORS, MOST_GATEWAY_ERRORS
 
 # A variable may stand wherever a quantity may.
 _OR_VARIABLE = r"|^.*\$\{.*$"
@@ -131,6 +132,26 @@ FactorOrOff = Annotated[
 ]
 # Twenty steps, each of which lays the policy out anew.
 Window = Annotated[float, BeforeValidator(readers.duration_from("1s")), WithJsonSchema(_DURATION_SCHEMA)]
+# As many outcomes as are remembered of each backend, and half of them (core/outlier.py).
+ErrorsOrOff = Annotated[
+    int | None,
+    BeforeValidator(readers.off_or(readers.integer(1, MOST_ERRORS))),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ERRORS}, _OFF_SCHEMA, _VARIABLE_SCHEMA]}
+    ),
+]
+GatewayErrorsOrOff = Annotated[
+    int | None,
+    BeforeValidator(readers.off_or(readers.integer(1, MOST_GATEWAY_ERRORS))),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_GATEWAY_ERRORS}, _OFF_SCHEMA, _VARIABLE_SCHEMA]}
+    ),
+]
+DeviationsOrOff = Annotated[
+    float | None,
+    BeforeValidator(readers.off_or(readers.number(0.1, 100))),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0.1, "maximum": 100}, _OFF_SCHEMA, _VARIABLE_SCHEMA]}),
+]
 LimitOrOff = Annotated[
     int | None,
     BeforeValidator(readers.off_or(readers.integer(1, None))),

@@ -232,6 +232,55 @@ class HealthCheck(Shape):
         return self
 
 
+class Ejection(Shape):
+    """When a backend is left alone for a while, by how it answers requests."""
+
+    spec_type = spec.EjectionSpec
+    errors: fields.ErrorsOrOff = optional("errors", "so many in a row, or among twice as many while the others do well")
+    gateway_errors: fields.GatewayErrorsOrOff = optional(
+        "gateway_errors", "as many 502, 503, 504 or no answers in a row"
+    )
+    window_s: fields.Window = optional("window", "in which backends are compared")
+    min_requests: Annotated[int, *fields.whole(1, 1_000_000)] = optional(
+        "min_requests", "a backend with fewer in a window is not compared"
+    )
+    min_backends: Annotated[int, *fields.whole(3, 1000)] = optional("min_backends", "fewer are not compared")
+    deviations: fields.DeviationsOrOff = optional(
+        "deviations", "a success rate that is so many standard deviations below the mean ejects"
+    )
+    max_ejected: fields.Percent = optional(
+        "max_ejected", "of the pool's members; one may always go, the last one never"
+    )
+    penalty_s: fields.Timeout = optional("penalty", "how long, times how often in a row")
+    max_penalty_s: fields.Timeout = optional("max_penalty", "how long at most")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules.ejection_fits(self.spec(), frozenset(self.model_fields_set))
+        return self
+
+
+class Breaker(Shape):
+    """When a circuit breaker opens, and how it closes again."""
+
+    spec_type = spec.BreakerSpec
+    consecutive_failures: fields.LimitOrOff = optional("consecutive_failures", "so many in a row open it")
+    error_rate: fields.PercentOrOff = optional("error_rate", "so large a share of a window's requests opens it")
+    slow_call_s: fields.TimeoutOrOff = optional("slow_call", "an answer that takes so long is slow")
+    slow_rate: fields.Percent = optional("slow_rate", "so large a share of slow answers opens it")
+    min_requests: Annotated[int, *fields.whole(1, 1_000_000)] = optional(
+        "min_requests", "with fewer in a window no share counts"
+    )
+    window_s: fields.Window = optional("window", "of which shares are taken")
+    open_for_s: fields.Timeout = optional("open_for", "until it is tried again")
+    trials: Annotated[int, *fields.whole(1, 1000)] = optional("trials", "good answers in a row that close it")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules.breaker_fits(self.spec(), frozenset(self.model_fields_set))
+        return self
+
+
 class Retry(Shape):
     """What happens when a try fails."""
 
@@ -314,6 +363,15 @@ class Pool(Shape):
     slow_start: Annotated[
         SlowStart | None, shorthand("window"), BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_ONE, fields.ALSO_OFF
     ] = optional("slow_start", "a backend that came back gets its share little by little, in this time")
+    ejection: Annotated[Ejection | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "ejection", "backends that answer worse than the others are left alone for a while"
+    )
+    circuit_breaker: Annotated[Breaker | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "circuit_breaker", "one for each backend: it gets no request while its circuit is open"
+    )
+    pool_circuit_breaker: Annotated[Breaker | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
+        "pool_circuit_breaker", "one for the whole pool: requests are refused while the circuit is open"
+    )
     sticky: Annotated[Sticky | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
         "sticky", "clients keep their backend, by a signed cookie"
     )

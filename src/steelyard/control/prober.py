@@ -43,6 +43,23 @@ def log_state(pool: Pool, backend: Backend, up: bool, detail: str) -> None:
     )
 
 
+def log_change(pool: Pool, backend: Backend | None, what: str) -> None:
+    """The line for what the traffic has done: `http://localhost:8001 [ejected for 31 s] (pool web): 5 errors in a row`.
+
+    what: as `Pool.tell` is told it. backend: None for the pool itself.
+    """
+    state, _, reason = what.partition(": ")
+    good = state.startswith(("back", "circuit closed", "circuit half-open"))
+    _log.log(
+        logging.INFO if good else logging.WARNING,
+        "%s [%s]%s%s",
+        f"pool {pool.name}" if backend is None else f"http://{backend.label}",
+        state,
+        "" if backend is None else f" (pool {pool.name})",
+        f": {reason}" if reason else "",
+    )
+
+
 class Prober:
     """The checks of one pool, whose specification has some. tasks: one a backend."""
 

@@ -15,7 +15,15 @@ from steelyard.control.fault import Fault, Faults
 from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
 from steelyard.core.policy import registered
 from steelyard.core.ratelimit import GLOBAL
-from steelyard.core.spec import AdaptiveSpec, HealthCheckSpec, PolicySpec, Spec, format_address
+from steelyard.core.spec import (
+    AdaptiveSpec,
+    BreakerSpec,
+    EjectionSpec,
+    HealthCheckSpec,
+    PolicySpec,
+    Spec,
+    format_address,
+)
 
 if TYPE_CHECKING:
     from steelyard.control.models import AdaptiveLimit, Backend, Retry, Route
@@ -219,6 +227,36 @@ def check_fits(check: HealthCheckSpec, given: frozenset[str]) -> None:
         blamed = "timeout" if "timeout_s" in given else "interval"
         message = f"a check may take {timeout} but the next one comes after {interval}"
         faults.append(Fault(message, f"use a timeout of at most {interval}", at=(blamed,)))
+    if faults:
+        raise Faults(faults)
+
+
+def ejection_fits(ejection: EjectionSpec, given: frozenset[str]) -> None:
+    """There is a rule by which somebody is ejected, somebody may be, and penalties grow."""
+    faults: list[Fault] = []
+    if (ejection.errors, ejection.gateway_errors, ejection.deviations) == (None, None, None):
+        faults.append(Fault("nothing leads to an ejection", "write ejection: off, or errors: 5"))
+    if ejection.max_ejected <= 0.0:
+        faults.append(Fault("would let nobody go", "write ejection: off, or 10%", at=("max_ejected",)))
+    if ejection.max_penalty_s < ejection.penalty_s:
+        penalty, most = units.format_duration(ejection.penalty_s), units.format_duration(ejection.max_penalty_s)
+        blamed = "max_penalty" if "max_penalty_s" in given else "penalty"
+        message = f"a first penalty of {penalty} is longer than the longest, {most}"
+        faults.append(Fault(message, f"use a max_penalty of {penalty} or more", at=(blamed,)))
+    if faults:
+        raise Faults(faults)
+
+
+def breaker_fits(breaker: BreakerSpec, given: frozenset[str]) -> None:
+    """There is something that opens it, and what is given is read."""
+    faults: list[Fault] = []
+    if (breaker.consecutive_failures, breaker.error_rate, breaker.slow_call_s) == (None, None, None):
+        faults.append(Fault("nothing opens it", "take it out, or write consecutive_failures: 5"))
+    for field, key in (("error_rate", "error_rate"), ("slow_rate", "slow_rate")):
+        if getattr(breaker, field) == 0.0:
+            faults.append(Fault("would open it at once", "use 50%", at=(key,)))
+    if "slow_rate" in given and breaker.slow_call_s is None:
+        faults.append(Fault("is not read without slow_call", "add slow_call: 2s", at=("slow_rate",)))
     if faults:
         raise Faults(faults)
 

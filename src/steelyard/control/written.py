@@ -15,7 +15,9 @@ from steelyard.control import rules, units
 from steelyard.control.unshown import Filled
 from steelyard.core.spec import After
 
-_SHARES: Final = frozenset({"jitter", "budget", "quantile", "panic_threshold"})
+_SHARES: Final = frozenset(
+    {"jitter", "budget", "quantile", "panic_threshold", "max_ejected", "error_rate", "slow_rate"}
+)
 # How it is written that there is none, where that is not `off`.
 _ABSENT: Final = {"key": rules.DEFAULT_KEY, "workers": "auto", "burst": "auto"}
 # Plain in block and flow style alike; everything else is quoted.

@@ -5,8 +5,9 @@ cimport cython
 from steelyard.core.table cimport Table
 
 cdef Py_ssize_t STATUS, DRAINING, WEIGHT, SHARE, UP_SINCE, GENERATION, IN_FLIGHT, REQUESTS, FAILURES
+cdef Py_ssize_t EJECTED, CIRCUIT, OUTCOMES, UNJUDGED, EJECTIONS, TRIPS
 cdef Py_ssize_t HEALTH_SHIFT
-cdef int64_t UP, DOWN, SILENT, STATUS_BITS, SETTLED, UNLIMITED, UNIT
+cdef int64_t UP, DOWN, SILENT, STATUS_BITS, SETTLED, UNLIMITED, UNIT, STOPS
 
 @cython.final
 cdef class Backend:
@@ -23,6 +24,7 @@ cdef class Backend:
     cdef readonly Py_ssize_t tier
     cdef readonly uint64_t key
     cdef int64_t limit
+    cdef bint was_away
 
     cpdef int64_t count_in_flight(self)
     cpdef int64_t count_requests(self)
@@ -39,3 +41,10 @@ cdef class Backend:
     cpdef double load(self)
     cpdef int begin(self) except -1
     cpdef int finish(self, bint failed) except -1
+    cpdef int leave_unjudged(self) except -1
+    cpdef int64_t ejected_until_ms(self)
+    @cython.locals(until_ms=int64_t)
+    cpdef bint put_back(self, double now, bint slowly) except -1
+    @cython.locals(away=bint)
+    cpdef int see_ejection(self) except -1
+    cpdef int64_t circuit(self)

@@ -20,10 +20,17 @@ DRAINING: Final = cells.DRAINING
 WEIGHT: Final = cells.WEIGHT
 SHARE: Final = cells.SHARE
 UP_SINCE: Final = cells.UP_SINCE
+EJECTED: Final = cells.EJECTED
+CIRCUIT: Final = cells.CIRCUIT
+STOPS: Final = cells.STOPS
 GENERATION: Final = cells.GENERATION
 IN_FLIGHT: Final = cells.IN_FLIGHT
 REQUESTS: Final = cells.REQUESTS
 FAILURES: Final = cells.FAILURES
+OUTCOMES: Final = cells.OUTCOMES
+UNJUDGED: Final = cells.UNJUDGED
+EJECTIONS: Final = cells.EJECTIONS
+TRIPS: Final = cells.TRIPS
 UP: Final = cells.UP
 DOWN: Final = cells.DOWN
 SILENT: Final = cells.SILENT
@@ -58,6 +65,7 @@ class Backend:
         self.tier = tier
         self.key = stable_hash(spec.address)
         self.limit = UNLIMITED if spec.max_connections is None else spec.max_connections
+        self.was_away = False
         if fresh:
             table.set(row, WEIGHT, spec.weight)
             table.set(row, SHARE, spec.weight * UNIT)
@@ -109,9 +117,20 @@ class Backend:
         return self.share() > 0 and not self.is_draining()
 
     def takes_requests(self, panic: bool) -> bool:
-        """Whether it would take new requests if only it were not full. panic: what checks say does not count."""
+        """Whether it would take new requests if only it were not full.
+
+        panic: neither what checks say counts nor that it is ejected. An open circuit always counts.
+        """
         status = self.table.get(self.row, STATUS) & STATUS_BITS
-        return (status == UP or (panic and status == DOWN)) and self.is_member()
+        if not panic and (status != UP or self.table.get(self.row, EJECTED) != 0):
+            return False
+        return status != SILENT and self.table.get(self.row, CIRCUIT) & STOPS == 0 and self.is_member()
+
+    def would_take(self, panic: bool) -> bool:
+        """Whether it would take new requests if only its circuit were not open."""
+        status = self.table.get(self.row, STATUS) & STATUS_BITS
+        fit = status == UP and self.table.get(self.row, EJECTED) == 0
+        return (fit or (panic and status != SILENT)) and self.is_member()
 
     def is_available(self) -> bool:
         """Whether a policy may pick it."""
@@ -134,6 +153,11 @@ class Backend:
         assert left >= 0, f"{self.label}: a request ended that had not begun"
         if failed:
             self.table.add_mine(self.row, FAILURES, 1)
+        return 0
+
+    def leave_unjudged(self) -> int:
+        """Count a request that ended without saying anything of it. Returns 0."""
+        self.table.add_mine(self.row, UNJUDGED, 1)
         return 0
 
     def health(self) -> tuple[int, int]:
@@ -192,6 +216,62 @@ class Backend:
         """Its slow start is over."""
         self.table.set(self.row, UP_SINCE, 0)
 
+    def ejected_until_ms(self) -> int:
+        """Until when it is left alone, in monotonic milliseconds; 0 when it is not (core/outlier.py)."""
+        return self.table.get(self.row, EJECTED)
+
+    def put_back(self, now: float, slowly: bool) -> bool:
+        """End its ejection where its time is over; whether we have, and not another worker.
+
+        slowly: its slow start begins, unless checks have taken it out as well.
+        """
+        until_ms = self.ejected_until_ms()
+        if until_ms == 0 or now * 1000 < until_ms:
+            return False
+        if slowly and self.is_healthy():
+            self.table.set(self.row, UP_SINCE, max(1, int(now * 1000)))  # before the rest, as in `move`
+        if not self.table.swap(self.row, EJECTED, until_ms, 0):
+            return False
+        self.announce()
+        return True
+
+    def see_ejection(self) -> int:
+        """Start its latest outcomes anew where it has come back since the last look. Returns 0.
+
+        They are each worker's own, so each does that, and nobody is held to what was before.
+        """
+        away = self.ejected_until_ms() != 0
+        if self.was_away and not away:
+            self.table.set_mine(self.row, OUTCOMES, 0)
+        self.was_away = away
+        return 0
+
+    def pardon(self) -> bool:
+        """Forget all ejections, since nobody ejects any more; whether it was ejected."""
+        if self.table.get(self.row, cells.PENALTIES) != 0:
+            self.table.set(self.row, cells.PENALTIES, 0)
+        if self.table.mine(self.row, OUTCOMES) != 0:
+            self.table.set_mine(self.row, OUTCOMES, 0)
+        return self.clear(EJECTED)
+
+    def close_circuit(self) -> bool:
+        """Close its circuit, since nobody looks after it any more; whether it was not."""
+        if self.table.get(self.row, cells.IN_A_ROW) != 0:
+            self.table.set(self.row, cells.IN_A_ROW, 0)
+        return self.clear(CIRCUIT)
+
+    def clear(self, cell: int) -> bool:
+        """Have nothing in a cell any more that kept requests away, and announce it; whether there was something."""
+        if self.table.get(self.row, cell) == 0:
+            return False
+        self.table.set(self.row, cell, 0)
+        self.announce()
+        return True
+
+    def circuit(self) -> int:
+        """The cell of its circuit; 0 while that is closed (core/breaker.py)."""
+        return self.table.get(self.row, CIRCUIT)
+
     def announce(self) -> None:
         """Let every worker's tier see that something about it has changed."""
         self.table.fetch_add(self.announced_at, GENERATION, 1)
@@ -217,6 +297,16 @@ class Backend:
         return self.table.total(self.row, FAILURES)
 
     @property
+    def ejections(self) -> int:
+        """How often it was ejected."""
+        return self.table.total(self.row, EJECTIONS)
+
+    @property
+    def trips(self) -> int:
+        """How often its circuit was opened."""
+        return self.table.total(self.row, TRIPS)
+
+    @property
     def healthy(self) -> bool:
         """See `is_healthy`."""
         return self.is_healthy()
@@ -233,5 +323,5 @@ class Backend:
 
     @property
     def available(self) -> bool:
-        """Healthy, not draining, not full, and of a weight above 0."""
+        """Healthy, not ejected, its circuit not open, not draining, not full, and of a weight above 0."""
         return self.is_available()

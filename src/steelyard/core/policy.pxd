@@ -10,6 +10,7 @@ cdef class Pick:
     cdef public double now
     cdef public list tried
     cdef public bint panic
+    cdef public list trials
     cdef public object below
 
     cpdef object get(self, str name)

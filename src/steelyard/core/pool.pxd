@@ -1,17 +1,23 @@
 """C types for pool.py."""
 
+from libc.stdint cimport int64_t
 cimport cython
 from steelyard.core.backend cimport Backend
+from steelyard.core.breaker cimport Breaker, ends_at_s, move, state_of, wait_is_over
+from steelyard.core.outlier cimport Outliers
 from steelyard.core.policy cimport Pick, Policy
 from steelyard.core.retry cimport RetryBudget
 from steelyard.core.stable cimport stable_hash
 from steelyard.core.table cimport Table
 from steelyard.core.tier cimport Tier
 
-cdef Py_ssize_t IN_FLIGHT
+cdef Py_ssize_t IN_FLIGHT, CIRCUIT, POOL_CIRCUIT
 cdef int UP, DOWN, SILENT
 cdef Py_ssize_t UNLIMITED
 cdef double UNKNOWN_S
+cdef int NO_STATUS
+cdef int64_t STOPS, NO_TRIAL, REFUSED
+cdef double inf
 
 cdef class Refusal:
     cdef readonly object kind
@@ -26,6 +32,10 @@ cdef class Pool:
     cdef readonly Policy policy
     cdef readonly tuple backends
     cdef readonly RetryBudget retry
+    cdef public object tell
+    cdef readonly Outliers outliers
+    cdef readonly Breaker breaker
+    cdef readonly Breaker whole
     cdef readonly Refusal none_up
     cdef readonly Refusal full
     cdef readonly str key
@@ -36,10 +46,28 @@ cdef class Pool:
     cdef readonly Py_ssize_t max_in_flight
     cdef readonly object adaptive
 
-    @cython.locals(backend=Backend, tier=Tier, home=Tier)
+    @cython.locals(backend=Backend, home=Tier, trial=int64_t)
     cpdef object acquire(self, Pick request)
     @cython.locals(home=Tier)
-    cpdef int release(self, Pick request, Backend backend, bint failed, double now, double latency_s=*) except -1
+    cpdef int release(
+        self, Pick request, Backend backend, bint failed, double now, double latency_s=*, int status=*
+    ) except -1
+    @cython.locals(backend=Backend, tier=Tier)
+    cdef Backend choose(self, Pick request)
+    @cython.locals(row=Py_ssize_t, circuit=int64_t, trial=int64_t)
+    cdef int64_t pass_whole(self, Pick request, Breaker breaker) except? -1
+    @cython.locals(trial=int64_t)
+    cdef Backend pass_circuit(self, Pick request, Breaker breaker, Backend backend)
+    cdef hold_trial(self, Pick request, Backend backend, Py_ssize_t row, int64_t trial)
+    @cython.locals(tried_backend=bint, tried_whole=bint, row=Py_ssize_t, trial=int64_t)
+    cdef tell_breakers(self, Pick request, Backend backend, bint failed, double latency_s, double now)
+    cdef say_of(self, Backend backend, str what)
+    @cython.locals(was_away=bint, held=bint)
+    cpdef bint hold(self, Backend backend, double until_s, double now) except -1
+    cpdef int64_t circuit(self) except? -1
+    @cython.locals(free_at=double, backend=Backend, panic=bint)
+    cdef Refusal refuse(self, Pick request)
+    cdef Refusal wait_for(self, double free_at, double now)
     @cython.locals(tier=Tier, count=Py_ssize_t)
     cpdef Py_ssize_t count_in_flight(self) except -1
     cpdef Py_ssize_t limit(self) except -2
@@ -50,12 +78,10 @@ cdef class Pool:
     cpdef Py_ssize_t policy_faults(self) except -1
     cpdef bint connect_failed(self, Backend backend, double now) except -1
     cpdef bint answered(self, Backend backend, double now) except -1
-    @cython.locals(backend=Backend, home=Tier)
+    @cython.locals(backend=Backend, home=Tier, circuit=int64_t)
     cpdef bint has_other(self, Pick request) except -1
     cpdef bint bears_retry(self, object kind, double now) except -1
     cpdef bint mark_down(self, Backend backend, double now) except -1
     cpdef bint probed(self, Backend backend, bint ok, double now, bint answers=*) except -1
     cdef bint take_note(self, Backend backend, object event, bint answers, double now) except -1
     cdef int take_key(self, Pick request, str name) except -1
-    @cython.locals(backend=Backend, home=Tier)
-    cdef Refusal refuse(self, Pick request)

@@ -1,6 +1,7 @@
 """One facade for a pool: choose a backend or refuse, count what is in flight, believe or doubt who is up.
 
-The only part of core that knows the others: tiers, health, stickiness and retry budget meet here and nowhere else.
+The only part of core that knows the others: tiers, health, ejection, circuit breakers, stickiness and retry budget meet
+here and nowhere else.
 A request that brings its cookie goes where it was; any other to the first tier that has somebody for it.
 Every backend that `acquire` returns is given back by exactly one `release`; so when nothing is in flight, every
 counter of it is 0.
@@ -8,32 +9,42 @@ A pool without a health check believes in all its backends for good: nobody else
 Source: Pingora's load-balancing crate (selection, health, discovery behind one facade).
 """
 
+from collections.abc import Callable
 from itertools import pairwise
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core import table as cells
 from steelyard.core.adaptive import AdaptiveLimit
 from steelyard.core.backend import Backend
+from steelyard.core.breaker import Breaker, Event, State, ends_at_s, move, state_of, wait_is_over
 from steelyard.core.draft import NOTHING, Before, Draft
 from steelyard.core.guard import Guarded, Outside
-from steelyard.core.health import HealthMachine, State
+from steelyard.core.health import HealthMachine
+from steelyard.core.health import State as Health
+from steelyard.core.outlier import Outliers
 from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.retry import RetryBudget
 from steelyard.core.rows import PoolRows, in_order, rows_needed
-from steelyard.core.spec import PoolSpec
+from steelyard.core.spec import BreakerSpec, PoolSpec
 from steelyard.core.stable import stable_hash
 from steelyard.core.sticky import Stickiness
 from steelyard.core.table import Table
 from steelyard.core.tier import Tier
-from steelyard.errors import FULL, NONE_UP, Kind, Phase
+from steelyard.errors import BREAKER_OPEN, FULL, NONE_UP, Kind, Phase
 
 IN_FLIGHT: Final = cells.IN_FLIGHT
 UP: Final = cells.UP
 DOWN: Final = cells.DOWN
 SILENT: Final = cells.SILENT
 UNLIMITED: Final = -1
+CIRCUIT: Final = cells.CIRCUIT
+POOL_CIRCUIT: Final = cells.POOL_CIRCUIT
+STOPS: Final = cells.STOPS
+NO_STATUS: Final = 0
+NO_TRIAL: Final = 0
+REFUSED: Final = -1
 FULL_RETRY_AFTER_S: Final = 1  # requests end sooner than backends come back
 
 
@@ -55,6 +66,7 @@ class Pool:
     outside: what a policy that is not ours is watched with. policy: the first tier's.
     fresh: the rows are ours alone, and begin with the configured weights; else somebody has seen to that.
     reads_body: the request's body must be there before `acquire`, as far as it will be looked at.
+    tell: called with what happened in words, and to which backend; None is the pool itself.
     """
 
     def __init__(
@@ -64,6 +76,10 @@ class Pool:
         self.outside = outside
         self.backends: tuple[Backend, ...] = ()
         self.tiers: tuple[Tier, ...] = ()
+        self.tell: Callable[[Backend | None, str], None] | None = None
+        self.outliers: Outliers | None = None
+        self.breaker: Breaker | None = None
+        self.whole: Breaker | None = None
         self.spec: PoolSpec = spec
         self.machine = HealthMachine(1, 1)
         self.adaptive: AdaptiveLimit | None = None
@@ -100,6 +116,7 @@ class Pool:
         self.tiers = tuple(draft.tiers)
         for tier, members in zip(self.tiers, draft.of_tier, strict=True):
             tier.spare = None
+            tier.tell = self.say
             if tier in draft.kept:
                 tier.adopt(spec, members)
         for tier, spare in pairwise(self.tiers):
@@ -108,6 +125,7 @@ class Pool:
         self.key = spec.policy.key
         self.reads_body = self.policy.reads_body or (self.key is not None and self.key.startswith("body:"))
         self.sticky = draft.sticky
+        self.judge_by(spec)
         check = spec.health_check
         self.checked = check is not None
         none_up_after_s = 1
@@ -129,6 +147,30 @@ class Pool:
         else:
             self.adaptive = AdaptiveLimit(spec.adaptive_limit, self.table, row)
 
+    def judge_by(self, spec: PoolSpec) -> None:
+        """Eject and break circuits by these rules from now on; what nobody looks after any more is lifted.
+
+        Every worker lifts it, so that it does not matter which of them goes by the old rules for longest.
+        """
+        first = self.tiers[0].row
+        self.outliers = None
+        if spec.ejection is not None:
+            self.outliers = Outliers(spec.ejection, self.table, first, self.backends)
+        self.breaker = self.make_breaker(spec.circuit_breaker, CIRCUIT, False)
+        self.whole = self.make_breaker(spec.pool_circuit_breaker, POOL_CIRCUIT, True)
+        for backend in self.backends:
+            if self.outliers is None and backend.pardon():
+                self.say(backend, "back: nobody is ejected any more")
+            if self.breaker is None and backend.close_circuit():
+                self.say(backend, "circuit closed: there is no breaker any more")
+        if self.whole is None and self.table.get(first, POOL_CIRCUIT) != 0:
+            self.table.set(first, POOL_CIRCUIT, 0)
+            self.say(None, "circuit closed: there is no breaker any more")
+
+    def make_breaker(self, spec: BreakerSpec | None, cell: int, of_pool: bool) -> Breaker | None:
+        """The breaker of a specification, if it has one."""
+        return None if spec is None else Breaker(spec, self.table, cell, of_pool)
+
     @staticmethod
     def rows_needed(spec: PoolSpec) -> int:
         """How many rows of the table a pool takes."""
@@ -142,16 +184,20 @@ class Pool:
         """
         if (self.max_in_flight != UNLIMITED or self.adaptive is not None) and self.is_over(request):
             return self.full if self.tiers[0].has_healthy(request.now) else self.refuse(request)
+        trial = NO_TRIAL if self.whole is None else self.pass_whole(request, self.whole)
+        if trial == REFUSED:
+            return self.wait_for(ends_at_s(self.table.get(self.tiers[0].row, POOL_CIRCUIT)), request.now)
         if self.key is not None and request.key == 0:
             self.take_key(request, self.key)
-        backend = None if self.sticky is None else self.kept(request, self.sticky)
+        backend = self.choose(request)
+        if self.breaker is not None:
+            backend = self.pass_circuit(request, self.breaker, backend)
         if backend is None:
-            for tier in self.tiers:
-                backend = tier.pick(request)
-                if backend is not None:
-                    break
-            else:
-                return self.refuse(request)
+            if trial != NO_TRIAL:
+                move(self.table, self.tiers[0].row, POOL_CIRCUIT, trial, Event.UNDECIDED)
+            return self.refuse(request)
+        if trial != NO_TRIAL:
+            self.hold_trial(request, backend, self.tiers[0].row, trial)
         if not request.tried:
             self.retry.deposit(request.now)
         backend.begin()
@@ -160,16 +206,34 @@ class Pool:
         home.policy.began(request, backend)
         return backend
 
-    def release(self, request: Pick, backend: Backend, failed: bool, now: float, latency_s: float = UNKNOWN_S) -> int:
+    def release(
+        self,
+        request: Pick,
+        backend: Backend,
+        failed: bool,
+        now: float,
+        latency_s: float = UNKNOWN_S,
+        status: int = NO_STATUS,
+    ) -> int:
         """Count the end of a try, well or ill. Returns 0.
 
         failed: no answer came, or one that says that the backend cannot. now: monotonic seconds.
-        latency_s: from `acquire` to the head of the answer, where one came.
+        latency_s: from `acquire` to the head of the answer, where one came. status: of that answer.
+        Neither failed nor answered (the client left, or something of ours failed), it says nothing of the backend.
         """
         backend.finish(failed)
         if self.adaptive is not None and latency_s != UNKNOWN_S:
             self.adaptive.answered(latency_s, self.count_in_flight() + 1, now)
         self.table.add_mine(backend.home, IN_FLIGHT, -1)
+        if self.breaker is not None or self.whole is not None or request.trials is not None:
+            self.tell_breakers(request, backend, failed, latency_s, now)
+        if not failed and latency_s < 0.0:
+            backend.leave_unjudged()
+        elif self.outliers is not None:
+            gone = self.outliers.ended(request, backend, failed, status, now)
+            if gone is not None:
+                for ejected, what in gone:
+                    self.say(ejected, what)
         # It may have left the pool since, and with it its tier.
         if backend.tier < len(self.tiers):
             home = self.tiers[backend.tier]
@@ -191,6 +255,105 @@ class Pool:
     def is_over(self, request: Pick) -> bool:
         """Whether a request cannot begin, as too many are in flight. One that is tried elsewhere has begun."""
         return request.tried is None and self.count_in_flight() >= self.limit()
+
+    def choose(self, request: Pick) -> Backend | None:
+        """The backend that the client was sent to before, else the choice of the first tier that has one."""
+        if self.sticky is not None:
+            backend = self.kept(request, self.sticky)
+            if backend is not None:
+                return backend
+        for tier in self.tiers:
+            backend = tier.pick(request)
+            if backend is not None:
+                return backend
+        return None
+
+    def pass_whole(self, request: Pick, breaker: Breaker) -> int:
+        """Pass the breaker of the whole pool: NO_TRIAL while it is closed, the trial, or REFUSED."""
+        row = self.tiers[0].row
+        circuit = breaker.circuit(row)
+        if circuit == 0:
+            return NO_TRIAL
+        if wait_is_over(self.table, row, POOL_CIRCUIT, circuit, request.now) and state_of(circuit) is State.OPEN:
+            self.say(None, "circuit half-open")
+        trial = breaker.admit(row, request.now)
+        # Closed meanwhile, by another worker: so late that it may be sent away once more.
+        return REFUSED if trial == NO_TRIAL else trial
+
+    def pass_circuit(self, request: Pick, breaker: Breaker, backend: Backend | None) -> Backend | None:
+        """Pass the breaker of the chosen backend; one that has its trial out already is chosen another one for."""
+        for _ in self.backends:
+            if backend is None or backend.circuit() == 0:
+                return backend
+            trial = breaker.admit(backend.row, request.now)
+            if trial != NO_TRIAL:
+                backend.announce()
+                self.hold_trial(request, backend, backend.row, trial)
+                return backend
+            backend = self.choose(request)
+        return None
+
+    def hold_trial(self, request: Pick, backend: Backend, row: int, trial: int) -> None:
+        """Let the request carry a trial to its end at this backend. row: of the circuit."""
+        if request.trials is None:
+            request.trials = []
+        request.trials.append((backend, row, trial))
+
+    def tell_breakers(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        """Let breakers decide by what they have tried, and count what they have not."""
+        tried_backend = tried_whole = False
+        if request.trials is not None:
+            held = request.trials
+            request.trials = [one for one in held if one[0] is not backend] or None
+            for owner, row, trial in held:
+                if owner is not backend:
+                    continue
+                if row == backend.row:
+                    tried_backend = True
+                    if self.breaker is not None:
+                        self.say_of(backend, self.breaker.decide(row, trial, failed, latency_s, now))
+                        backend.announce()
+                else:
+                    tried_whole = True
+                    if self.whole is not None:
+                        self.say_of(None, self.whole.decide(row, trial, failed, latency_s, now))
+        if not failed and latency_s < 0.0:
+            return
+        if self.breaker is not None and not tried_backend:
+            what = self.breaker.note(backend.row, failed, latency_s, now)
+            if what:
+                backend.announce()
+                self.say(backend, what)
+        if self.whole is not None and not tried_whole:
+            self.say_of(None, self.whole.note(self.tiers[0].row, failed, latency_s, now))
+
+    def say(self, backend: Backend | None, what: str) -> None:
+        """Tell, where somebody listens."""
+        if self.tell is not None:
+            self.tell(backend, what)
+
+    def say_of(self, backend: Backend | None, what: str) -> None:
+        """Tell, if there is something to tell."""
+        if what:
+            self.say(backend, what)
+
+    def hold(self, backend: Backend, until_s: float, now: float) -> bool:
+        """Leave a backend alone until then (monotonic seconds), as it has asked for by Retry-After; whether it is.
+
+        False where ejection is off, where nobody else would be left, or too many are away already.
+        """
+        if self.outliers is None:
+            return False
+        was_away = backend.ejected_until_ms() != 0
+        held = self.outliers.hold(backend, until_s, now)
+        if held and not was_away:
+            left_s = backend.ejected_until_ms() / 1000 - now
+            self.say(backend, f"left alone for {left_s:.3g} s: it has asked for that")
+        return held
+
+    def circuit(self) -> int:
+        """The circuit of the whole pool, as `Backend.circuit`; 0 while it is closed."""
+        return 0 if self.whole is None else self.whole.circuit(self.tiers[0].row)
 
     def kept(self, request: Pick, sticky: Stickiness) -> Backend | None:
         """The backend that the client was sent to before, if it can be picked."""
@@ -219,6 +382,9 @@ class Pool:
 
     def has_other(self, request: Pick) -> bool:
         """Whether there is a backend that this request could get now. Looks at every one: for failures only."""
+        circuit = self.circuit()
+        if circuit & STOPS and request.now < ends_at_s(circuit):
+            return False
         for backend in self.backends:
             home = self.tiers[backend.tier]
             request.panic = home.panics(request.now)
@@ -263,7 +429,7 @@ class Pool:
             if after == before or backend.move(before, after, now):
                 return changed
 
-    def health_of(self, backend: Backend) -> State:
+    def health_of(self, backend: Backend) -> Health:
         """What is believed of a backend."""
         self.machine.load(backend.health()[1])
         return self.machine.state
@@ -278,9 +444,22 @@ class Pool:
         return 0
 
     def refuse(self, request: Pick) -> Refusal:
-        """Why nobody could be picked: FULL when there is one who would have served if it were not full."""
+        """Why nobody could be picked: FULL when there is one who would have served if it were not full.
+
+        BREAKER_OPEN when there is one who would have served if its circuit were not open.
+        """
+        free_at = inf
         for backend in self.backends:
-            home = self.tiers[backend.tier]
-            if backend.takes_requests(home.panics(request.now)) and not request.has_tried(backend):
+            panic = self.tiers[backend.tier].panics(request.now)
+            if request.has_tried(backend):
+                continue
+            if backend.takes_requests(panic):
                 return self.full
-        return self.none_up
+            if self.breaker is not None and backend.would_take(panic):
+                free_at = min(free_at, ends_at_s(backend.circuit()))
+        return self.none_up if free_at == inf else self.wait_for(free_at, request.now)
+
+    def wait_for(self, free_at: float, now: float) -> Refusal:
+        """A refusal until a breaker tries again; where that is not known, it is soon."""
+        wait_s = 1 if free_at == inf else max(ceil(free_at - now), 1)
+        return Refusal(BREAKER_OPEN, wait_s)

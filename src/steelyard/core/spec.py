@@ -223,6 +223,46 @@ class HealthCheckSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class EjectionSpec:
+    """When a backend is left alone for a while, by how it answers requests.
+
+    errors, gateway_errors: so many in a row, in one worker; the second counts 502, 503, 504 and no answer alone.
+    deviations: a success rate that is this many standard deviations below the mean of all, in a window.
+    max_ejected: of the pool's members; one may always go, and the last available one never.
+    penalty_s: times how often it was ejected in a row.
+    """
+
+    errors: int | None = _default(5, "as Envoy: five in a row are no accident, and cost five requests a worker")
+    gateway_errors: int | None = _default(None, "every error counts; for applications whose own 500s mean nothing")
+    window_s: float = _default(10.0, "as Envoy: long enough for numbers, short enough for a user's patience")
+    min_requests: int = _default(100, "as Envoy: of fewer a rate says little")
+    min_backends: int = _default(5, "as Envoy: of fewer nobody can be two deviations away from the mean")
+    deviations: float | None = _default(1.9, "as Envoy: below the 2 that one of five backends can be away at most")
+    max_ejected: float = _default(
+        0.1, "as Envoy: when more fail it is hardly their own fault, and the rest would drown"
+    )
+    penalty_s: float = _default(30.0, "as Envoy: a restart takes so long; a backend that fails again waits longer")
+    max_penalty_s: float = _default(300.0, "as Envoy: one that was mended is back within five minutes")
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSpec:
+    """When a circuit breaker opens, and how it closes again. None turns a rule off.
+
+    slow_call_s: an answer whose head takes so long is slow. trials: answers in a row, one at a time, that close it.
+    """
+
+    consecutive_failures: int | None = _default(5, "as linkerd's 7 and Envoy's 5: no accident")
+    error_rate: float | None = _default(0.5, "as Resilience4j: half of the requests wasted is worse than a clear no")
+    slow_call_s: float | None = _default(None, "what is slow is for each service to say")
+    slow_rate: float = _default(0.5, "as error_rate")
+    min_requests: int = _default(20, "of fewer a rate says little; a quiet service has consecutive_failures")
+    window_s: float = _default(10.0, "as that of ejection")
+    open_for_s: float = _default(30.0, "a restart takes so long")
+    trials: int = _default(1, "a backend that answers is asked; it opens again soon if that was luck")
+
+
+@dataclass(frozen=True, slots=True)
 class RetrySpec:
     """What happens when a try fails (core/retry.py holds the rules of safety).
 
@@ -305,6 +345,9 @@ class PoolSpec:
     max_in_flight: int | None = _default(None, "what a pool can bear nobody knows but its owner")
     adaptive_limit: AdaptiveSpec | None = _default(None, "a limit that is guessed can be wrong; named, it is on")
     queue: QueueSpec | None = _default(None, "a refusal at once is what most clients handle best")
+    ejection: EjectionSpec | None = EjectionSpec()
+    circuit_breaker: BreakerSpec | None = _default(None, "ejection does it better, unless a backend needs its rest")
+    pool_circuit_breaker: BreakerSpec | None = _default(None, "a service that fails in part still serves in part")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,18 +29,38 @@ GENERATION: Final = 5  # goes up with every change of a status, a weight or a dr
 LOT: Final = 6  # where in `rest` the tier's lot begins, counted from 1; 0 without one
 LOT_CELLS: Final = 7  # how long it is
 CURSOR: Final = 8  # whose turn it is; one for all workers
-FLOOR: Final = 11  # of a pool's first tier: free retries that were used in a window (core/retry.py)
-# Of a pool's first tier too, the limit of requests in flight that was found (core/adaptive.py):
-LIMIT: Final = 12  # in thousandths, and what goes on
-BASE: Final = 13  # what answers take at leisure, in microseconds
+# Of a backend's row besides. The numbers are those of cells that only a tier's row has: no row is both.
+EJECTED: Final = 5  # until when it is left alone, in monotonic milliseconds; 0 when it is not (core/outlier.py)
+CIRCUIT: Final = 6  # of its breaker: a state in the lowest bits, a time in milliseconds above (core/breaker.py)
+PENALTIES: Final = 7  # how often it was ejected in a row, in the lowest bits; above them when the last time ends
+# And of the row of a pool's first tier, in place of what only a backend's row has.
+POOL_CIRCUIT: Final = 0  # of the breaker of the whole pool, as CIRCUIT
+WINDOW: Final = 1  # when the window ends in which backends are compared, in monotonic milliseconds; 0: none began
+# Of both, in the line of what is written more often: what breakers and ejection count from.
+IN_A_ROW: Final = 9  # failures since the last answer while a breaker is closed, else trials passed
+RATES_SINCE: Final = 10  # when the window of a breaker's rates began, in monotonic milliseconds
+RATES_FROM: Final = 11  # and what had ended and failed until then (see `pack`)
+SLOW_FROM: Final = 12  # and what was slow
+WINDOW_FROM: Final = 13  # what had ended and failed at a backend when the window began
+EARLIER_FROM: Final = 14  # and when the window before it did
+# Of a pool's first tier besides:
+FLOOR: Final = 2  # free retries that were used in a window (core/retry.py)
+# and the limit of requests in flight that was found (core/adaptive.py):
+BASE: Final = 3  # what answers take at leisure, in microseconds
+PROBED_AT: Final = 4  # when that was measured last, in monotonic milliseconds
+LIMIT: Final = 13  # in thousandths, and what goes on
 ADAPTED_AT: Final = 14  # when it was moved last, in monotonic milliseconds
-PROBED_AT: Final = 15  # when the base was measured last
 SHARED_CELLS: Final = 16
 
 # Counters of a row: one block a worker, of which it alone is the writer.
 IN_FLIGHT: Final = 0
 REQUESTS: Final = 1
 FAILURES: Final = 2
+OUTCOMES: Final = 3  # the latest ones, a bit each (core/outlier.py)
+SLOW: Final = 4  # answers that took longer than a breaker likes
+UNJUDGED: Final = 5  # requests that ended without saying anything of the backend: the client left
+EJECTIONS: Final = 6  # times that it was ejected
+TRIPS: Final = 7  # times that its circuit was opened
 WORKER_CELLS: Final = 8
 
 # The row about the balancer itself, and its cells: shared ones, then those of each worker.
@@ -66,6 +86,15 @@ SILENT: Final = 2  # it cannot be connected to, or does not answer
 STATUS_BITS: Final = 3  # of the cell, for these
 HEALTH_SHIFT: Final = 2  # above them: the code of its machine of health
 SETTLED: Final = 1 << HEALTH_SHIFT | UP  # the whole cell of one that is up with nothing against it
+
+# States of a circuit. The lowest bit says that no request goes there.
+CLOSED: Final = 0
+OPEN: Final = 1
+HALF_OPEN: Final = 2  # there is room for a trial
+TRYING: Final = 3  # the trial is out
+STOPS: Final = 1
+CIRCUIT_BITS: Final = 3
+CIRCUIT_SHIFT: Final = 2  # above them: until when it is open, or when a trial is given up as lost; else 0
 
 WEIGHT_UNIT: Final = 1000  # a weight of 1, as a SHARE
 

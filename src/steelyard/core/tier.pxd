@@ -3,10 +3,11 @@
 from libc.stdint cimport int64_t
 cimport cython
 from steelyard.core.backend cimport Backend
+from steelyard.core.breaker cimport ends_at_s, wait_is_over
 from steelyard.core.policy cimport Pick, Policy
 from steelyard.core.table cimport Table
 
-cdef Py_ssize_t GENERATION
+cdef Py_ssize_t GENERATION, CIRCUIT
 cdef int64_t NEVER_SEEN
 cdef double inf
 
@@ -17,6 +18,7 @@ cdef class Tier:
     cdef readonly tuple backends
     cdef readonly Policy policy
     cdef public Tier spare
+    cdef public object tell
     cdef readonly Py_ssize_t healthy
     cdef readonly bint panicking
     cdef double panic_threshold
@@ -32,6 +34,9 @@ cdef class Tier:
     cdef int look(self, double now) except -1
     @cython.locals(backend=Backend, members=Py_ssize_t, healthy=Py_ssize_t)
     cpdef refresh(self, double now)
+    @cython.locals(circuit=int64_t)
+    cdef bring_back(self, Backend backend, double now)
+    cdef say(self, Backend backend, str what)
     @cython.locals(step=Py_ssize_t, share=int64_t)
     cdef ramp(self, Backend backend, double now)
     @cython.locals(full=int64_t)

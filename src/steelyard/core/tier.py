@@ -8,23 +8,28 @@ Panic: when fewer than a threshold of the members are healthy, it is likelier th
 few would drown, than that most servers broke at once; then those count as up that answer their checks wrongly. One
 that does not answer at all is never picked: that would cost a try, or a timeout, and help nobody. A tier that has
 nobody healthy left does not panic while one behind it has somebody: that is what the other one is for.
+Who is ejected counts as one that answers its checks wrongly. An open circuit stays open.
+
+Ejections and open circuits are for a time. Whoever looks first after it is over puts the backend back, for all.
 
 Slow start: a backend that comes back gets weight x max(0.1, (t/T)^(1/aggression)), in STEPS steps, so that caches
 fill before the crowd comes. Not at the start of the program, when all are alike.
 Source: Envoy (panic threshold 50 %, slow start).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
 from steelyard.core import table as cells
 from steelyard.core.backend import Backend
+from steelyard.core.breaker import State, ends_at_s, state_of, wait_is_over
 from steelyard.core.policy import Pick, Policy
 from steelyard.core.spec import PoolSpec
 from steelyard.core.table import Table
 
 GENERATION: Final = cells.GENERATION
+CIRCUIT: Final = cells.CIRCUIT
 STEPS: Final = 20  # of a slow start: every worker takes the same ones, and each rebuilds the policy
 LEAST: Final = 0.1  # of its weight: less would tell nothing about it
 NEVER_SEEN: Final = -1
@@ -33,7 +38,8 @@ NEVER_SEEN: Final = -1
 class Tier:
     """Backends of the same rank. row: its row of shared cells.
 
-    healthy: how many of its members were, at the last look; panicking: those were too few. spare: the tier behind it.
+    healthy: how many of its members were, and not ejected, at the last look; panicking: those were too few.
+    spare: the tier behind it. tell: what is called when a backend comes back, or may be tried again.
     """
 
     def __init__(self, spec: PoolSpec, table: Table, row: int, backends: Sequence[Backend], policy: Policy) -> None:
@@ -41,6 +47,7 @@ class Tier:
         self.row = row
         self.policy = policy
         self.spare: Tier | None = None
+        self.tell: Callable[[Backend, str], None] | None = None
         self.healthy = 0
         self.panicking = False
         self.next_at = inf
@@ -85,17 +92,41 @@ class Tier:
         # Read before the backends are: what changes from here on is for the next look, but for our own changes.
         self.generation = self.table.get(self.row, GENERATION)
         for backend in self.backends:
+            if backend.ejected_until_ms() != 0 or backend.circuit() != 0:
+                self.bring_back(backend, now)
+            backend.see_ejection()
             if backend.up_since_s() > 0.0:
                 self.ramp(backend, now)
             if backend.is_member():
                 members += 1
-                healthy += backend.is_healthy()
+                healthy += backend.is_healthy() and backend.ejected_until_ms() == 0
         self.healthy = healthy
         self.panicking = healthy < members * self.panic_threshold
         shares = [backend.share() for backend in self.backends]
         if shares != self.shares:
             self.shares = shares
             self.policy.rebuild(self.backends)
+
+    def bring_back(self, backend: Backend, now: float) -> None:
+        """Put a backend back, or let its circuit be tried, where the time is over; else note when it will be."""
+        if backend.put_back(now, self.window_s > 0.0):
+            self.generation += 1
+            self.say(backend, "back after ejection")
+        elif backend.ejected_until_ms() != 0:
+            self.next_at = min(self.next_at, backend.ejected_until_ms() / 1000)
+        circuit = backend.circuit()
+        if wait_is_over(self.table, backend.row, CIRCUIT, circuit, now):
+            backend.announce()
+            self.generation += 1
+            lost = "" if state_of(circuit) is State.OPEN else ": the trial was lost"
+            self.say(backend, f"circuit half-open{lost}")
+        else:
+            self.next_at = min(self.next_at, ends_at_s(backend.circuit()))
+
+    def say(self, backend: Backend, what: str) -> None:
+        """Tell, where somebody listens."""
+        if self.tell is not None:
+            self.tell(backend, what)
 
     def ramp(self, backend: Backend, now: float) -> None:
         """Give a backend that came back as much of its weight as it is time for."""

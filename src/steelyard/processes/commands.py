@@ -129,6 +129,9 @@ class Commands:
                 listener.name: numbers(listener, process.ledger.rows.front, table)
                 for listener in process.spec.listeners
             },
+            "circuits": {
+                name: _circuit(pool.circuit()) for name, pool in process.pools.items() if pool.whole is not None
+            },
             "pools": {name: [_numbers(backend) for backend in pool.backends] for name, pool in process.pools.items()},
         }
 
@@ -141,7 +144,16 @@ def _numbers(backend: Any) -> Words:
         "in_flight": backend.in_flight,
         "requests": backend.requests,
         "failures": backend.failures,
+        "ejected_s": round(max(backend.ejected_until_ms() / 1000 - monotonic(), 0.0), 3),
+        "ejections": backend.ejections,
+        "circuit": _circuit(backend.circuit()),
+        "trips": backend.trips,
     }
+
+
+def _circuit(cell: int) -> str:
+    """A word of a circuit; whether the trial is out says nothing a moment later."""
+    return ("closed", "open", "half-open", "half-open")[cell & cells.CIRCUIT_BITS]
 
 
 def call(path: Path, words: Words, patience_s: float) -> Words:

@@ -14,6 +14,7 @@ from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
 cdef double inf
+cdef int NO_STATUS
 cdef ResponseHead _GO_ON
 
 
@@ -62,6 +63,6 @@ cdef class Exchange(Tries):
     cdef _touch_tunnel(self, double now)
     @cython.locals(client=Client)
     cdef _end_tunnel(self, double now)
-    @cython.locals(failed=bint)
+    @cython.locals(status=int)
     cpdef finish(self, object kind, double now)
     cdef _record(self, object kind, double now)

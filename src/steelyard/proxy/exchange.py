@@ -30,6 +30,8 @@ from steelyard.proxy.upstream import Upstream
 from steelyard.wire.http1 import RequestHead, ResponseHead
 from steelyard.wire.peer import Peer
 
+NO_STATUS: Final = 0
+
 
 def _interim(status: int, line: bytes) -> ResponseHead:
     head = ResponseHead()
@@ -236,7 +238,7 @@ class Exchange(Tries):
         connections.took(self.latency_s)
         if head.status < 500:  # an error answer does not speak for the backend that gave it
             connections.pool.answered(self.backend, now)
-        if connections.on_status and head.status in connections.on_status and self.ask_elsewhere(now):
+        if connections.on_status and head.status in connections.on_status and self.ask_elsewhere(head, now):
             return
         self.drop_hedge(now)
         self.status = head.status
@@ -367,8 +369,8 @@ class Exchange(Tries):
         if self.deadline != inf:
             self.context.wheel.forget(self)
         # An answer of 500 or above is passed on like any other, but is a failure of the backend that gave it.
-        failed = self.latency_s >= 0.0 and self.status >= 500
-        self.release(failed or (kind is not None and kind.side is Side.BACKEND), now)
+        status = self.status if self.latency_s >= 0.0 else NO_STATUS
+        self.release(status >= 500 or (kind is not None and kind.side is Side.BACKEND), status, now)
         self.context.counters.ended(kind)
         if self.context.on_record is not None:
             self._record(kind, now)

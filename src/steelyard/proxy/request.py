@@ -24,6 +24,7 @@ class Request(Pick):
         self.now = now
         self.tried = None
         self.panic = False
+        self.trials = None
         self.body: BodyStart | None = None
         self.cookies: list[bytes] | None = None
 

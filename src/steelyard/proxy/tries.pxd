@@ -15,9 +15,10 @@ from steelyard.proxy.receiver cimport Receiver
 from steelyard.proxy.upstream cimport Upstream
 from steelyard.wire.headers cimport request_bytes
 from steelyard.wire.peer cimport Peer
-from steelyard.wire.http1 cimport RequestHead
+from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
 cdef double UNKNOWN_S
+cdef int NO_STATUS
 cdef int HEDGES, HEDGES_WON, QUEUED, RETRIES, RETRIES_REFUSED, STALE_SAVED
 cdef frozenset _IDEMPOTENT, _SAFE
 
@@ -70,7 +71,7 @@ cdef class Tries(Receiver):
     cpdef send_to(self, Upstream upstream, Receiver receiver, double now)
     cdef let_go(self)
     @cython.locals(other=Backend, races=bint)
-    cdef bint ask_elsewhere(self, double now) except -1
+    cdef bint ask_elsewhere(self, ResponseHead head, double now) except -1
     @cython.locals(backend=Backend, connections=PoolConnections, client=Client, other=Backend, safe=bint, races=bint)
     cpdef on_failed(self, object kind, str detail, double now)
     @cython.locals(pool=Pool, changed=bint)
@@ -86,16 +87,16 @@ cdef class Tries(Receiver):
     cdef Backend _elsewhere(self, object kind, double now)
     cdef _note_tried(self, Backend backend)
     cdef int _count_tried(self) except -1
-    cdef _move(self, Backend other, double now)
-    cdef _leave(self, bint failed, double now)
+    cdef _move(self, Backend other, double now, int status)
+    cdef _leave(self, bint failed, int status, double now)
     @cython.locals(connections=PoolConnections)
     cpdef _hedge(self)
     cpdef on_hedge_won(self, double now)
     cpdef on_hedge_failed(self, object kind, str detail, double now)
     cpdef on_hedge_refused(self, int status, double now)
-    cdef _follow_hedge(self, bint failed, double now)
+    cdef _follow_hedge(self, bint failed, int status, double now)
     cdef drop_hedge(self, double now)
-    cdef _end_hedge(self, bint failed, double now)
+    cdef _end_hedge(self, bint failed, int status, double now)
     @cython.locals(backend=Backend)
-    cdef release(self, bint failed, double now)
-    cdef _give_back(self, Backend backend, bint failed, double latency_s, double now)
+    cdef release(self, bint failed, int status, double now)
+    cdef _give_back(self, Backend backend, bint failed, double latency_s, int status, double now)

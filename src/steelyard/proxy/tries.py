@@ -31,13 +31,15 @@ from steelyard.proxy.hedge import Hedge
 from steelyard.proxy.queue import Queue
 from steelyard.proxy.receiver import Receiver
 from steelyard.proxy.request import Request
+from steelyard.proxy.retry_after import retry_after_s
 from steelyard.proxy.upstream import Upstream
 from steelyard.wire.headers import request_bytes
-from steelyard.wire.http1 import RequestHead
+from steelyard.wire.http1 import RequestHead, ResponseHead
 from steelyard.wire.peer import Peer
 
 _IDEMPOTENT: Final = frozenset([method.encode() for method in IDEMPOTENT])
 _SAFE: Final = frozenset([method.encode() for method in SAFE])
+NO_STATUS: Final = 0
 
 
 class Tries(Receiver):
@@ -212,9 +214,12 @@ class Tries(Receiver):
             self.body = None
             self.body_held = False
 
-    def ask_elsewhere(self, now: float) -> bool:
+    def ask_elsewhere(self, head: ResponseHead, now: float) -> bool:
         """An answer is not taken for one, and its backend is left: False when it must be taken all the same."""
-        assert self.upstream is not None
+        assert self.upstream is not None and self.connections is not None and self.backend is not None
+        wait_s = retry_after_s(head) if head.status == 503 else None
+        if wait_s is not None:
+            self.connections.pool.hold(self.backend, now + wait_s, now)
         races = self.hedge is not None and not self.hedge.leads
         other = None if races else self._elsewhere(errors.STATUS, now)
         if not races and other is None:
@@ -222,9 +227,9 @@ class Tries(Receiver):
         self.upstream.close()
         self.upstream = None
         if other is not None:
-            self._move(other, now)
+            self._move(other, now, head.status)
         else:
-            self._follow_hedge(True, now)
+            self._follow_hedge(True, head.status, now)
         return True
 
     # When something fails.
@@ -253,11 +258,11 @@ class Tries(Receiver):
             return
         self._hold_against(backend, kind, detail, connections.mark_down and safe, now)
         if races:
-            self._follow_hedge(True, now)
+            self._follow_hedge(True, NO_STATUS, now)
             return
         other = self._elsewhere(kind, now)
         if other is not None:
-            self._move(other, now)
+            self._move(other, now, NO_STATUS)
         else:
             # With mark_down every backend that was tried is down now: the client hears what all others will.
             if connections.mark_down and safe:
@@ -351,10 +356,10 @@ class Tries(Receiver):
         """How many backends this request has left."""
         return 0 if self.request.tried is None else len(self.request.tried)
 
-    def _move(self, other: Backend, now: float) -> None:
+    def _move(self, other: Backend, now: float, status: int) -> None:
         """Leave this backend for another one that is acquired: at once, but for a third one and those after it."""
         assert self.connections is not None
-        self._leave(True, now)
+        self._leave(True, status, now)
         if self.connections.probes is not None:
             self.connections.probes.wake(now)
         self.asked_at = now
@@ -364,9 +369,9 @@ class Tries(Receiver):
             self.backend = other
             self.timer = self.context.loop.call_later(self._pause_s(self._count_tried() - 2), self._try_again)
 
-    def _leave(self, failed: bool, now: float) -> None:
+    def _leave(self, failed: bool, status: int, now: float) -> None:
         """Give this backend back, for another one."""
-        self.release(failed, now)
+        self.release(failed, status, now)
         self.latency_s = UNKNOWN_S
         self.tries_here = 0
         self.stale_retried = False
@@ -403,23 +408,23 @@ class Tries(Receiver):
             self.dial = None
         if self.upstream is not None:
             self.upstream.close()
-        self._follow_hedge(False, now)
+        self._follow_hedge(False, NO_STATUS, now)
 
     def on_hedge_failed(self, kind: Kind, detail: str, now: float) -> None:
         """The second try has failed; the first goes on."""
         assert self.hedge is not None
         self._hold_against(self.hedge.backend, kind, detail, False, now)
-        self._end_hedge(True, now)
+        self._end_hedge(True, NO_STATUS, now)
 
     def on_hedge_refused(self, status: int, now: float) -> None:
         """The second backend says that it cannot: what the first one says may be better."""
-        self._end_hedge(True, now)
+        self._end_hedge(True, status, now)
 
-    def _follow_hedge(self, failed: bool, now: float) -> None:
-        """The second try is the only one from here on. failed: the first one has."""
+    def _follow_hedge(self, failed: bool, status: int, now: float) -> None:
+        """The second try is the only one from here on. failed: the first one has, with this status."""
         hedge = self.hedge
         assert hedge is not None
-        self._leave(failed, now)
+        self._leave(failed, status, now)
         hedge.leads = True
         self.backend = hedge.backend
         self.upstream = hedge.upstream
@@ -434,29 +439,29 @@ class Tries(Receiver):
         """The first try was answered, or nobody waits any more."""
         if self.hedge is not None and not self.hedge.leads:
             self.hedge.drop()
-            self._end_hedge(False, now)
+            self._end_hedge(False, NO_STATUS, now)
 
-    def _end_hedge(self, failed: bool, now: float) -> None:
+    def _end_hedge(self, failed: bool, status: int, now: float) -> None:
         hedge = self.hedge
         assert hedge is not None
         self.hedge = None
         self._note_tried(hedge.backend)
-        self._give_back(hedge.backend, failed, UNKNOWN_S, now)
+        self._give_back(hedge.backend, failed, UNKNOWN_S, status, now)
 
     # The end of a try.
 
-    def release(self, failed: bool, now: float) -> None:
-        """Give the acquired backend back."""
+    def release(self, failed: bool, status: int, now: float) -> None:
+        """Give the acquired backend back. status: of its answer, NO_STATUS where none came."""
         backend = self.backend
         if backend is not None:
             assert self.connections is not None
             self.backend = None
             self.label = backend.label
-            self._give_back(backend, failed, self.latency_s, now)
+            self._give_back(backend, failed, self.latency_s, status, now)
 
-    def _give_back(self, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+    def _give_back(self, backend: Backend, failed: bool, latency_s: float, status: int, now: float) -> None:
         """The end of a try, and of the request's place there."""
         assert self.connections is not None
-        self.connections.pool.release(self.request, backend, failed, now, latency_s)
+        self.connections.pool.release(self.request, backend, failed, now, latency_s, status)
         if self.connections.queue is not None:
             self.connections.queue.wake()

@@ -12,6 +12,7 @@ from steelyard.simulate.station cimport Station, Visit
 from steelyard.simulate.workload cimport Workload
 
 cdef int64_t KINDS, DONE, PROBED, CHECKED, CHANGED
+cdef int WELL_STATUS, NO_STATUS
 cdef int WELL, AT_ONCE, AFTER_SERVICE, REFUSED
 
 @cython.final
@@ -73,13 +74,13 @@ cdef class Engine:
     cdef int serve(self, Visit visit, Station station, Py_ssize_t index) except -1
     @cython.locals(visit=Visit, following=Visit, station=Station, index=Py_ssize_t, pool=Pool)
     cdef int end_service(self, Py_ssize_t slot) except -1
-    @cython.locals(now_s=double, latency_s=double, other=Backend)
+    @cython.locals(now_s=double, latency_s=double, other=Backend, status=int)
     cdef int answer(self, Visit visit, Pool pool, Backend backend) except -1
     @cython.locals(now_s=double, other=Backend)
     cdef int fail(self, Visit visit, Pool pool, Backend backend, object kind) except -1
     @cython.locals(now_s=double)
     cdef Backend elsewhere(self, Visit visit, Pool pool, Backend backend, object kind)
-    cdef int move(self, Visit visit, Pool pool, Backend old, Backend other, double latency_s) except -1
+    cdef int move(self, Visit visit, Pool pool, Backend old, Backend other, double latency_s, int status) except -1
     cdef int finish(self) except -1
     cdef lose_all(self, Station station, Py_ssize_t index)
     cdef check(self, Py_ssize_t index)

@@ -26,7 +26,7 @@ from steelyard.errors import CLOSED_EARLY, CONNECT_FAILED, STATUS, Kind, Phase
 from steelyard.simulate.agenda import Agenda
 from steelyard.simulate.chance import Chance
 from steelyard.simulate.latencies import Latencies
-from steelyard.simulate.scenario import Scenario, make_pools
+from steelyard.simulate.scenario import FAILED_STATUS, Scenario, make_pools
 from steelyard.simulate.station import Station, Visit
 from steelyard.simulate.workload import CHECKS, POLICY, Workload
 
@@ -40,6 +40,8 @@ DONE: Final = 0  # who: a slot of `served`
 PROBED: Final = 1  # who: index of a backend + how many of them x worker
 CHECKED: Final = 2  # who: index of a backend
 CHANGED: Final = 3  # who: index of a backend, of which a trouble begins or ends
+WELL_STATUS: Final = 200
+NO_STATUS: Final = 0
 # As station.py has them.
 WELL: Final = 0
 AT_ONCE: Final = 1
@@ -95,7 +97,13 @@ class Engine:
         self.samples: list[tuple[float, int, float]] = []
         self.sample_every = max(scenario.requests * self.workload.gap / SAMPLES, 1e-9)
         self.next_sample = 0.0
+        for pool in self.pools:
+            pool.tell = self.hear
         self.plan()
+
+    def hear(self, backend: Backend | None, what: str) -> None:
+        """A pool tells what the traffic has done to a backend."""
+        self.ejections += what.startswith("ejected")
 
     def plan(self) -> None:
         """Note what is known to come: troubles and checks. Checks that could find nothing are not made."""
@@ -247,8 +255,9 @@ class Engine:
         if visit.failing and self.retry_failures:
             other = self.elsewhere(visit, pool, backend, STATUS)
             if other is not None:
-                return self.move(visit, pool, backend, other, latency_s)
-        pool.release(visit, backend, visit.failing, now_s, latency_s)
+                return self.move(visit, pool, backend, other, latency_s, FAILED_STATUS)
+        status = FAILED_STATUS if visit.failing else WELL_STATUS
+        pool.release(visit, backend, visit.failing, now_s, latency_s, status)
         if visit.counted:
             if visit.failing:
                 self.failed += 1
@@ -263,7 +272,7 @@ class Engine:
             self.ejections += 1
         other = self.elsewhere(visit, pool, backend, kind)
         if other is not None:
-            return self.move(visit, pool, backend, other, UNKNOWN_S)
+            return self.move(visit, pool, backend, other, UNKNOWN_S, NO_STATUS)
         pool.release(visit, backend, True, now_s)
         if visit.counted:
             self.failed += 1
@@ -285,9 +294,9 @@ class Engine:
             self.ask(visit.worker)
         return chosen if isinstance(chosen, Backend) else None
 
-    def move(self, visit: Visit, pool: Pool, old: Backend, other: Backend, latency_s: float) -> int:
+    def move(self, visit: Visit, pool: Pool, old: Backend, other: Backend, latency_s: float, status: int) -> int:
         """Leave a backend for another one that is acquired. Returns 0."""
-        pool.release(visit, old, True, self.now * self.service_s, latency_s)
+        pool.release(visit, old, True, self.now * self.service_s, latency_s, status)
         visit.asked_at = self.now
         return self.send(visit, pool, other)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from steelyard.core.guard import Outside
 from steelyard.core.pool import Pool
-from steelyard.core.spec import BackendSpec, HealthCheckSpec, PolicySpec, PoolSpec, RetrySpec
+from steelyard.core.spec import BackendSpec, EjectionSpec, HealthCheckSpec, PolicySpec, PoolSpec, RetrySpec
 from steelyard.core.table import Table
 from steelyard.simulate.trace import Trace
 
@@ -64,7 +64,8 @@ class Scenario:
     with exponent `zipf` (0: all alike). checks: from one health check to the next, 0.0 for none. tries: backends
     asked for one request. retry_failures: failed answers too are tried elsewhere. workers: processes of the balancer;
     shared_view: each sees what the others have in flight. probe_delay: until a backend's answer to a probe.
-    warmup: share of the requests, from the first, that the figures leave out.
+    warmup: share of the requests, from the first, that the figures leave out. ejection: backends are ejected by how
+    they answer, as by default.
     """
 
     servers: tuple[Server, ...]
@@ -85,6 +86,7 @@ class Scenario:
     probe_delay: float = 0.01
     warmup: float = 0.1
     seed: int = 1
+    ejection: bool = True
 
     @property
     def capacity(self) -> float:
@@ -103,6 +105,7 @@ class Scenario:
             policy,
             check,
             RetrySpec(tries=self.tries, on_status=(FAILED_STATUS,) if self.retry_failures else ()),
+            ejection=EjectionSpec() if self.ejection else None,
         )
 
 

@@ -40,6 +40,7 @@ class Visit(Pick):
         self.now = now_s
         self.tried = None
         self.panic = False
+        self.trials = None
         self.workload = workload
         self.arrived = workload.at
         self.asked_at = workload.at

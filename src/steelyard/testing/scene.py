@@ -90,7 +90,7 @@ class Scene:
             BackendSpec(f"10.0.{number // 250}.{number % 250}", 80, weight, limit)
             for number, weight in enumerate(weights)
         ]
-        of_pool = PoolSpec("conformance", tuple(backends), spec, health_check=None, panic_threshold=0.0)
+        of_pool = PoolSpec("conformance", tuple(backends), spec, health_check=None, panic_threshold=0.0, ejection=None)
         rows = Pool.rows_needed(of_pool)
         buffer = bytearray(Table.size_bytes(rows, workers))
         outside = Outside(lambda: 0.0, _fail)

@@ -1,0 +1,28 @@
+"""How long a backend asks to be left alone: the Retry-After field of its answer (RFC 9110 section 10.2.3).
+
+A number of seconds, or a date. That is read against the answer's own Date: no clock but the backend's is in it.
+"""
+
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from steelyard.wire.http1 import ResponseHead
+
+LONGEST_S: Final = 300.0  # as the longest penalty of an ejection: who asks for more is asked again after that
+
+
+def retry_after_s(head: ResponseHead) -> float | None:
+    """Seconds, at most LONGEST_S; None where it does not say, or says nothing that can be read."""
+    value = head.get(b"retry-after")
+    if value is None:
+        return None
+    if value.isdigit():
+        return min(float(int(value[:9])), LONGEST_S)
+    sent = head.get(b"date")
+    if sent is None:
+        return None
+    try:
+        wait = parsedate_to_datetime(value.decode("latin-1")) - parsedate_to_datetime(sent.decode("latin-1"))
+    except (ValueError, TypeError):  # no date, or one of the two without a zone
+        return None
+    return min(max(wait.total_seconds(), 0.0), LONGEST_S)
