@@ -181,6 +181,6 @@ def test_a_wrong_rate_of_bytes_says_what_to_write(expected: str, text: str) -> N
     assert expected == fault(units.parse_byte_rate, text)
 
 
-@given(st.integers(1, 2**60))
+@given(st.integers(1, 10**18 - 1))
 def test_a_written_rate_of_bytes_reads_as_the_same_number(rate: int) -> None:
     assert rate == units.parse_byte_rate(units.format_byte_rate(rate))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.processes.balancer import Balancer, balancing, eventually, write
+from tests.processes.balancer import Balancer, balancing, cpu_s, eventually, write
 from tests.real.backends import backend, echo_name
 from tests.real.client import HOST, Client, request
 from tests.real.support import ON_UVLOOP, one_pool, running, until
@@ -194,6 +195,26 @@ async def test_whose_connections_a_workers_death_has_ended_may_open_as_many_agai
         assert [200, 200, 200] == [(await client.ask()).status for client in kept]
         for client in (*lost, *kept):
             client.close()
+
+
+@ON_UVLOOP
+async def test_without_descriptors_clients_wait_and_nothing_spins(tmp_path: Path) -> None:
+    config = one_pool(1, listener={"routes": [{"respond": {}}], "max_connections": 50, "backlog": 64})
+    async with balancing(tmp_path, {**config, "workers": 1}) as lb:
+        (worker,) = await lb.workers()
+        hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)[1]
+        used = max(int(name) for name in os.listdir(f"/proc/{worker}/fd")) + 1
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, hard))
+        clients = [await Client.open(lb.port) for _ in range(20)]
+        await until(lambda: "out of file descriptors" in lb.program.complained)
+        before = cpu_s(worker)
+        await asyncio.sleep(1.0)
+        assert cpu_s(worker) - before < 0.5
+        for client in clients:  # each when its turn has come
+            client.send(request("GET", "/", "Connection: close"))
+            assert 200 == (await client.answer()).status
+            client.close()
+        assert 1 == lb.program.complained.count("out of file descriptors")
 
 
 async def test_a_body_of_a_byte_a_second_is_given_up() -> None:
