@@ -210,11 +210,26 @@ def test_three_processes_that_add_at_once_lose_nothing() -> None:
 def test_no_number_means_two_things_in_one_row() -> None:
     """A backend's cells and a tier's may share numbers, for no row is both."""
     both: tuple[int, ...] = (cells.IN_A_ROW, cells.RATES_SINCE, cells.RATES_FROM, cells.SLOW_FROM)
-    backend: tuple[int, ...] = (cells.STATUS, cells.DRAINING, cells.WEIGHT, cells.SHARE, cells.UP_SINCE, cells.EJECTED, cells.CIRCUIT)
+    backend: tuple[int, ...] = (
+        cells.STATUS,
+        cells.DRAINING,
+        cells.WEIGHT,
+        cells.SHARE,
+        cells.UP_SINCE,
+        cells.EJECTED,
+        cells.CIRCUIT,
+    )
     backend += (cells.PENALTIES, cells.WINDOW_FROM, cells.EARLIER_FROM, *both)
     tier: tuple[int, ...] = (cells.GENERATION, cells.LOT, cells.LOT_CELLS, cells.CURSOR, cells.POOL_CIRCUIT)
     tier += (cells.WINDOW, cells.FLOOR, cells.BASE, cells.PROBED_AT, cells.LIMIT, cells.ADAPTED_AT, *both)
-    columns: tuple[int, ...] = (cells.IN_FLIGHT, cells.REQUESTS, cells.FAILURES, cells.OUTCOMES, cells.SLOW, cells.UNJUDGED)
+    columns: tuple[int, ...] = (
+        cells.IN_FLIGHT,
+        cells.REQUESTS,
+        cells.FAILURES,
+        cells.OUTCOMES,
+        cells.SLOW,
+        cells.UNJUDGED,
+    )
     columns += (cells.EJECTIONS, cells.TRIPS)
     for of_row, most in ((backend, cells.SHARED_CELLS), (tier, cells.SHARED_CELLS), (columns, cells.WORKER_CELLS)):
         assert len(of_row) == len(set(of_row))
