@@ -24,7 +24,8 @@ def test_every_mapping_of_the_file_has_a_section() -> None:
     shown = {shape for _, shape in reference.places(File)}
     ours = {shape for shape in count(Shape) - {Shape} if shape.__module__.startswith("steelyard.")}
     assert ours == shown
-    assert len(ours) == PAGE.count("\n## ")
+    # A breaker has two: one for each place that it may be in.
+    assert len(list(reference.places(File))) == PAGE.count("\n## ")
 
 
 def test_every_key_of_every_mapping_has_a_row() -> None:
