@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
 
 def bounded(target: Target, build: Build, data: bytes) -> None:
     """Hold that no repetition of the input or of a part of it costs more than so much CPU time."""
+    most = MAX_WORK_S if build.compiled else MAX_WORK_INTERPRETED_S
     middle = len(data) // 2
     line = data[data.find(b"\n", 0, middle) + 1 :].partition(b"\n")[0] + b"\n"
     for before, again, behind in (
@@ -52,10 +53,10 @@ def bounded(target: Target, build: Build, data: bytes) -> None:
     ):
         if again:
             grown = before + again * (MAX_BYTES // len(again)) + behind
-            took = min(_cpu_s(target, build, grown) for _ in range(3))
-            assert took < (MAX_WORK_S if build.compiled else MAX_WORK_INTERPRETED_S), (
-                f"{took * 1000:.0f} ms for {again!r}, repeated"
-            )
+            took = _cpu_s(target, build, grown)
+            if took >= most:  # once is never, on a busy machine
+                took = min(_cpu_s(target, build, grown) for _ in range(3))
+            assert took < most, f"{took * 1000:.0f} ms for {again!r}, repeated"
 
 
 def _cpu_s(target: Target, build: Build, data: bytes) -> float:
