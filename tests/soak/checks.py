@@ -83,7 +83,7 @@ def at_rest(before: Rest, after: Rest, status: Mapping[str, Any], backends: Mapp
 
 def of_clients(tally: Tally, backends: Mapping[str, Any]) -> list[Check]:
     """What the clients and the backends have seen."""
-    lost = [token for token, asked in tally.requests.items() if asked.outcome == LOST and not asked.body]
+    lost = [token for token, asked in tally.requests.items() if asked.outcome == LOST]
     twice = backends["posts twice"]
     malformed = backends["malformed"]
     return [

@@ -58,7 +58,7 @@ class Sessions:
     async def post(self, chance: random.Random) -> None:
         client = await Client.open(self.port)
         for _ in range(chance.randrange(1, 6)):
-            token = self.tally.begin("post", body=True)
+            token = self.tally.begin("post")
             body = chance.randbytes(chance.choice((1, 100, 5000, 70_000, 300_000)))
             fields = ["Expect: 100-continue"] if chance.random() < 0.1 else []
             if not await self._uploaded(client, token, request("POST", target(token, 10), *fields, body=body), body):
@@ -68,7 +68,7 @@ class Sessions:
     async def post_chunked(self, chance: random.Random) -> None:
         client = await Client.open(self.port)
         for _ in range(chance.randrange(1, 6)):
-            token = self.tally.begin("post chunked", body=True)
+            token = self.tally.begin("post chunked")
             body = chance.randbytes(chance.choice((1, 100, 5000, 70_000)))
             cuts = sorted(chance.randrange(len(body) + 1) for _ in range(chance.randrange(6)))
             pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True) if a < b]
@@ -81,7 +81,7 @@ class Sessions:
         """Go away somewhere: within the request, before its answer, within it."""
         client = await Client.open(self.port)
         body = chance.randbytes(chance.choice((0, 0, 1000, 50_000)))
-        token = self.tally.begin("abort", body=bool(body))
+        token = self.tally.begin("abort")
         data = request("POST" if body else "GET", target(token, chance.choice((0, 100_000))), body=body)
         part = chance.choice((len(data), chance.randrange(len(data))))
         client.send(data[:part])
@@ -104,7 +104,7 @@ class Sessions:
     async def slow_writer(self, chance: random.Random) -> None:
         client = await Client.open(self.port)
         body = chance.randbytes(chance.randrange(0, 200))
-        token = self.tally.begin("slow writer", body=bool(body))
+        token = self.tally.begin("slow writer")
         data = request("POST" if body else "GET", target(token, 10), body=body)
         with suppress(ConnectionError):
             while data:
@@ -144,7 +144,6 @@ class Sessions:
         client = await Client.open(self.port)
         token = self.tally.begin("upgrade")
         client.get(target(token, 0), "Connection: Upgrade", "Upgrade: echo")
-        self.tally.sent(token)
         try:
             head = await client.head()
             while head.status < 200 and head.status != 101:
@@ -198,7 +197,6 @@ class Sessions:
 
     async def _answered(self, client: Client, token: str, size: int, body: bytes = b"", to_head: bool = False) -> bool:
         """Read and check an answer; whether another request may follow."""
-        self.tally.sent(token)
         try:
             answer = await client.answer(to_head=to_head)
         except ENDS:

@@ -13,11 +13,9 @@ LEFT: Final = "left"  # the client went away before it was answered
 
 @dataclass(slots=True)
 class Asked:
-    """One request. sent: all of its bytes had gone out. status: of the answer that came, 0 for none."""
+    """One request. kind: of its session. status: of the answer that came, 0 for none."""
 
     kind: str
-    body: bool = False
-    sent: bool = False
     outcome: str = LEFT
     status: int = 0
 
@@ -37,14 +35,11 @@ class Tally:
     reloads: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    def begin(self, kind: str, body: bool = False) -> str:
+    def begin(self, kind: str) -> str:
         """A new request: its token."""
         token = f"{self.prefix}{len(self.requests)}"
-        self.requests[token] = Asked(kind, body)
+        self.requests[token] = Asked(kind)
         return token
-
-    def sent(self, token: str) -> None:
-        self.requests[token].sent = True
 
     def became(self, token: str, outcome: str, status: int = 0) -> None:
         asked = self.requests[token]
