@@ -80,6 +80,7 @@ def _show(soaked: Soaked, console: Console) -> None:
     outcomes = ", ".join(f"{name} {tally.count(name):,}" for name in (ANSWERED, CUT, LOST, LEFT))
     done.add_row("requests", f"{len(tally.requests):,}: {outcomes}")
     done.add_row("statuses", _counted(Counter({str(status): count for status, count in tally.statuses.items()})))
+    done.add_row("in the log", f"{_counted(soaked.words)}; with several tries {soaked.retried:,}")
     done.add_row("received", f"{tally.bytes_received:,} bytes in answers, {tally.tunnelled:,} through tunnels")
     done.add_row("faults", _counted(Counter(soaked.met)))
     done.add_row("reloads", str(tally.reloads))

@@ -20,7 +20,7 @@ from steelyard.testing.faults import Answer, Fault
 from steelyard.testing.talk import Over, Request, Talk
 from tests.soak.echo import SHORT_FIELD, TOKEN_FIELD, answer_body, token_in
 
-MOOD_S: Final = 1.0
+MOOD_S: Final = 0.5
 # Often enough that each is met many times in a minute, seldom enough that most requests are answered.
 SHARES: Final = (0.0, 0.0, 0.05, 0.2, 0.6)
 PORT_FAULTS: Final = (faults.Refuse(), faults.BlackHole())
@@ -39,6 +39,9 @@ def _at(chance: random.Random, *also: str) -> Any:
 KINDS: Final[dict[str, Made]] = {
     "reset": lambda chance, answer: faults.Reset(_at(chance, "in request"), answer),
     "close": lambda chance, answer: faults.Close(_at(chance, "in request"), answer),
+    # Twice, since these are what is tried again elsewhere.
+    "reset early": lambda chance, answer: faults.Reset("before head"),
+    "close early": lambda chance, answer: faults.Close("before head"),
     "silence": lambda chance, answer: faults.Silence(_at(chance), answer),
     "delay": lambda chance, answer: faults.Delay(chance.uniform(0.01, 0.3), _at(chance), answer),
     "drip": lambda chance, answer: faults.Drip(0.005, max(len(answer.body or b"") // 20, 8), of=answer),
@@ -140,6 +143,8 @@ class Backends:
         return choose
 
     async def change_moods(self) -> None:
+        for number in range(len(self.made)):
+            self.moods[number] = self.chance.choice(SHARES)
         while True:
             await asyncio.sleep(MOOD_S * self.chance.uniform(0.5, 1.5))
             number = self.chance.randrange(len(self.made))

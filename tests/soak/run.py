@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,10 +52,12 @@ Say = Callable[[str, float, Tally], None]
 
 @dataclass
 class Soaked:
-    """What was done, and what of it holds."""
+    """What was done, and what of it holds. met: the faults; words: of the access log; retried: with several tries."""
 
     tally: Tally
     met: Mapping[str, int] = field(default_factory=dict)
+    words: Counter[str] = field(default_factory=Counter)
+    retried: int = 0
     checks: list[Check] = field(default_factory=list)
 
 
@@ -113,32 +116,47 @@ async def soak(seconds: float, seed: int, home: Path, say: Say) -> Soaked:
     chance = random.Random(f"soak {seed}")
     log = home / "access.log"
     soaked = Soaked(Tally())
-    tally = soaked.tally
     async with backends(seed) as served:
-        async with balancing(home, configuration(chance, served.ports, log)) as balancer:
-            sessions = Sessions(balancer.port, tally)
-            await served.ask("stir")
-            await _busy("warm-up", seconds * WARM_UP, sessions, chance, say, reloads=(balancer, served.ports, log))
-            await served.ask("calm")
-            before = await _quiet(balancer, served, None)
-            await served.ask("stir")
-            await _busy(
-                "soak", seconds * (1 - WARM_UP - EMBEDDED), sessions, chance, say, reloads=(balancer, served.ports, log)
-            )
-            numbers = await served.ask("calm")
-            after = await _quiet(balancer, served, before)
-            status = await balancer.status()
-            numbers = {**numbers, "open": (await served.ask("numbers"))["open"]}
-            soaked.met = numbers["met"]
-            soaked.checks += at_rest(before, after, status, numbers)
-            taken = status["reloads"]
-            soaked.checks.append(Check("every reload is taken", taken == tally.reloads, f"{taken} of {tally.reloads}"))
-            said = balancer.program.complained
-        soaked.checks.append(Check("no record is lost", "records lost" not in said, "", said[-500:]))
-        soaked.checks += of_clients(tally, numbers)
-        soaked.checks += of_books(tally, records_in(log), numbers)
-        soaked.checks += await _embedded(seconds * EMBEDDED, seed, chance, served, say)
+        try:
+            await _processes(seconds, chance, log, served, soaked, say)
+            complaint = ""
+        except (AssertionError, TimeoutError) as exc:  # of `balancing`: something is in flight, or a traceback
+            complaint = f"{type(exc).__name__} {exc}"
+        soaked.checks.append(Check("the balancer tells of no bug", not complaint, "", complaint[-3000:]))
+        soaked.checks += await _embedded(seconds * EMBEDDED, chance, served, say)
     return soaked
+
+
+async def _processes(
+    seconds: float, chance: random.Random, log: Path, served: BackendProcess, soaked: Soaked, say: Say
+) -> None:
+    """The part with `steelyard run`. Raises AssertionError or TimeoutError where the balancer does not end well."""
+    tally = soaked.tally
+    async with balancing(log.parent, configuration(chance, served.ports, log)) as balancer:
+        sessions = Sessions(balancer.port, tally)
+        await served.ask("stir")
+        await _busy("warm-up", seconds * WARM_UP, sessions, chance, say, reloads=(balancer, served.ports, log))
+        await served.ask("calm")
+        before = await _quiet(balancer, served, None)
+        await served.ask("stir")
+        await _busy(
+            "soak", seconds * (1 - WARM_UP - EMBEDDED), sessions, chance, say, reloads=(balancer, served.ports, log)
+        )
+        numbers = await served.ask("calm")
+        after = await _quiet(balancer, served, before)
+        status = await balancer.status()
+        numbers = {**numbers, "open": (await served.ask("numbers"))["open"]}
+        soaked.met = numbers["met"]
+        soaked.checks += at_rest(before, after, status, numbers)
+        taken = status["reloads"]
+        soaked.checks.append(Check("every reload is taken", taken == tally.reloads, f"{taken} of {tally.reloads}"))
+        said = balancer.program.complained
+    soaked.checks.append(Check("no record is lost", "records lost" not in said, "", said[-500:]))
+    soaked.checks += of_clients(tally, numbers)
+    records = records_in(log)
+    soaked.words = Counter(record["word"] for record in records)
+    soaked.retried = sum(record["tries"] > 1 for record in records)
+    soaked.checks += of_books(tally, records, numbers)
 
 
 async def _busy(
@@ -192,7 +210,7 @@ async def _quiet(balancer: Balancer, served: BackendProcess, before: Rest | None
         await asyncio.sleep(0.1)
 
 
-async def _embedded(seconds: float, seed: int, chance: random.Random, served: BackendProcess, say: Say) -> list[Check]:
+async def _embedded(seconds: float, chance: random.Random, served: BackendProcess, say: Say) -> list[Check]:
     """The same clients on a balancer of this process: `running` holds that no task and nothing in flight is left."""
     tally = Tally("e")
     before = await served.ask("stir")
@@ -203,8 +221,8 @@ async def _embedded(seconds: float, seed: int, chance: random.Random, served: Ba
             await _busy("embedded", seconds, Sessions(lb.port, tally), chance, say)
             await served.ask("calm")
         records = [record._asdict() for record in lb.records]
-    except AssertionError as exc:
-        left = str(exc)
+    except (AssertionError, TimeoutError) as exc:
+        left = f"{type(exc).__name__} {exc}"
     numbers = await served.ask("numbers")
     numbers["requests"] -= before["requests"]
     numbers["posts twice"] = [token for token in numbers["posts twice"] if token in tally.requests]

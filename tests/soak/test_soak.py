@@ -22,6 +22,7 @@ async def test_a_short_soak_leaves_nothing_behind_and_loses_nothing(tmp_path: Pa
     assert soaked.tally.count(ANSWERED) > 0
     assert soaked.tally.reloads > 0
     assert sum(soaked.met.values()) > 0
+    assert soaked.retried > 0
 
 
 def test_an_answer_is_known_by_the_token_of_its_request() -> None:
