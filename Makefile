@@ -1,7 +1,7 @@
 # Everything a developer runs. Every target does its own set-up on a fresh clone; run again, it finds nothing to do.
 #
 #   PYTHON=python3.12                the interpreter that .venv is made with (default: the first 3.11+ on PATH)
-#   ARGS="--port 9090"               arguments for `make demo` and `make bench`
+#   ARGS="--port 9090"               arguments for `make demo`, `bench`, `fuzz` and `soak`
 #   STEELYARD_SYSTEM_PACKAGES=0      never call apt-get, only say what is missing
 #   STEELYARD_REQUIRE_ALL=1          a test that is skipped for want of something is a failure (as in .ci/run)
 
@@ -67,6 +67,14 @@ bench: .make/bench .make/compiled ## CPU a request beside nginx and HAProxy: a t
 	@tools/system_packages.sh bench
 	@$(VENV) -m bench $(ARGS)
 
+.PHONY: fuzz
+fuzz: .make/fuzz .make/compiled ## fuzz all that reads bytes from outside, 10 minutes: ARGS="--minutes 2"
+	@$(VENV) -m tests.fuzz $(ARGS)
+
+.PHONY: soak
+soak: .make/dev .make/compiled ## clients, faults and reloads against real processes, 5 minutes: ARGS="--minutes 1"
+	@$(VENV) -m tests.soak $(ARGS)
+
 .PHONY: docs
 docs: .make/docs ## the documentation, in docs/_build/html
 	@.venv/bin/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going docs docs/_build/html
@@ -97,7 +105,7 @@ $(VENV):
 	@$(INSTALL_SELF) .
 	@touch $@
 
-.make/dev .make/bench .make/docs: .make/%: .make/install
+.make/dev .make/bench .make/docs .make/fuzz: .make/%: .make/install
 	@echo "Installing the tools of '$*'"
 	@$(INSTALL_SELF) '.[$*]'
 	@touch $@

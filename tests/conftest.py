@@ -34,6 +34,9 @@ OTHER_BUILD: Final = "for the other build: "
 settings.register_profile("house", deadline=None, derandomize=REQUIRE_ALL or "CI" in os.environ, print_blob=True)
 # Where only whether a test fails is asked, nobody waits for the smallest example of it.
 settings.register_profile("mutants", settings.get_profile("house"), phases=(Phase.explicit, Phase.generate))
+# `make fuzz`: many examples, and others every time.
+EXAMPLES: Final = int(os.environ.get("STEELYARD_EXAMPLES", "1000"))
+settings.register_profile("fuzz", settings.get_profile("house"), max_examples=EXAMPLES, derandomize=False)
 settings.load_profile("house")
 
 

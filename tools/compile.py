@@ -2,6 +2,7 @@
 
     python -m tools.compile             beside the sources, where the editable install finds them
     python -m tools.compile --checked   a whole package under build/checked/lib, bounds checks on everywhere
+    python -m tools.compile --fuzz      wire/ alone, twice, under build/fuzz: checked, and as it ships but sanitized
 
 setup.py does the compiling; this adds what a working copy needs: a shared object whose source has changed or gone is
 never left to run in its place, and where there is no C compiler it says so instead of failing.
@@ -18,6 +19,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOURCE: Final = ROOT / "src"
 CHECKED: Final = ROOT / "build" / "checked"
+FUZZ: Final = ROOT / "build" / "fuzz"
 SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
 
@@ -69,8 +71,9 @@ def remove_stale(tree: Path) -> None:
         old.unlink()
 
 
-def build(*arguments: str, checked: bool = False) -> int:
-    environ = {**os.environ, "STEELYARD_CHECKED": "1" if checked else "0"}
+def build(*arguments: str, checked: bool = False, **more: str) -> int:
+    """Run setup.py. more: of its environment variables."""
+    environ = {**os.environ, "STEELYARD_CHECKED": "1" if checked else "0", **more}
     return subprocess.run([sys.executable, "setup.py", "-q", *arguments], cwd=ROOT, env=environ, check=False).returncode
 
 
@@ -95,14 +98,32 @@ def compile_checked() -> int:
     if not compiler_works():
         print("The checked build needs a C compiler that finds Python.h.", file=sys.stderr)
         return 1
-    lib = CHECKED / "lib"
+    return _build_tree(CHECKED, checked=True)
+
+
+def compile_for_fuzzing() -> int:
+    """The scanners for the fuzzers (tests/fuzz): build/fuzz/checked/lib and build/fuzz/sanitized/lib.
+
+    One shows an index beside the bytes as an IndexError, the other what the shipped C does with memory and numbers.
+    """
+    if not compiler_works():
+        print("The fuzzers need a C compiler that finds Python.h.", file=sys.stderr)
+        return 1
+    checked = _build_tree(FUZZ / "checked", checked=True, STEELYARD_ROOM="wire")
+    return checked or _build_tree(FUZZ / "sanitized", STEELYARD_SANITIZE="1", STEELYARD_ROOM="wire")
+
+
+def _build_tree(tree: Path, checked: bool = False, **more: str) -> int:
+    lib = tree / "lib"
     # Sources are copied anew, so that a file that was removed or renamed does not live on here.
     for old in [*lib.rglob("*.py"), *lib.rglob("*.pxd")]:
         old.unlink()
-    status = build("build", f"--build-base={CHECKED}", f"--build-lib={lib}", checked=True)
+    status = build("build", f"--build-base={tree}", f"--build-lib={lib}", checked=checked, **more)
     remove_orphans(lib)
     return status
 
 
+WAYS: Final = {"--checked": compile_checked, "--fuzz": compile_for_fuzzing}
+
 if __name__ == "__main__":
-    sys.exit(compile_checked() if sys.argv[1:] == ["--checked"] else compile_in_place())
+    sys.exit(WAYS.get(" ".join(sys.argv[1:]), compile_in_place)())

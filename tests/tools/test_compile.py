@@ -46,6 +46,14 @@ def test_a_compiler_that_fails_or_is_not_there_does_not_work(compiler: str, monk
     assert not compiling.compiler_works()
 
 
+def test_without_a_compiler_there_is_nothing_to_fuzz(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CC", "/bin/false")
+    assert 1 == compiling.compile_for_fuzzing()
+    assert "C compiler" in capsys.readouterr().err
+
+
 @pytest.mark.needs("cc")
 def test_a_compiler_that_finds_the_headers_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
