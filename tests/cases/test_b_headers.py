@@ -106,6 +106,16 @@ async def test_case_20_our_own_fields_cannot_be_taken_away_by_naming_them(name: 
     assert "steelyard" in (got.get("via") or "")
 
 
+async def test_case_20_what_an_answers_connection_names_goes_no_further() -> None:
+    """RFC 9110 7.6.1, the other way: and what frames the answer cannot be taken away by naming it."""
+    fields = {"Connection": "X-Hop, Content-Length", "X-Hop": "1", "Keep-Alive": "timeout=5", "Upgrade": "x", "X": "2"}
+    async with faulty() as (lb, (one,)):
+        one.fault = faults.Answer(headers=fields)
+        answer = await lb.ask()
+        assert [None] * 4 == [answer.get(name) for name in ("connection", "x-hop", "keep-alive", "upgrade")]
+        assert ("2", "3", b"one") == (answer.get("x"), answer.get("content-length"), answer.body)
+
+
 CLAIMS = ["X-Forwarded-For: 1.2.3.4", "X-Real-IP: 1.2.3.4", "Forwarded: for=1.2.3.4", "X-Forwarded-Proto: https"]
 
 

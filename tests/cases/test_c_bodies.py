@@ -206,6 +206,23 @@ async def test_case_36_bytes_behind_an_upgrade_request_wait_for_the_101() -> Non
         assert behind.talks[0].received.endswith(b"\r\n\r\nearly late")
 
 
+async def test_case_36_what_stands_behind_the_101_arrives_and_so_does_all_that_waited_for_it() -> None:
+    """CVE-2026-2833: a megabyte that came early, more than may wait here, is held back and then passed on."""
+
+    async def script(talk: Raw) -> None:
+        await talk.request()
+        talk.send(SWITCH + b"hello")
+        await talk.ended()
+
+    async with backend(script) as behind, running(one_pool(behind.port)) as lb:
+        client = await lb.client()
+        client.send(ASK + b"e" * 1_000_000)
+        client.eof()
+        assert 101 == (await client.head()).status
+        assert b"hello" == await client.rest()
+        assert behind.talks[0].received.endswith(b"\r\n\r\n" + b"e" * 1_000_000)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

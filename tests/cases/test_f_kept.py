@@ -4,7 +4,9 @@ docs/cases.md 59 to 62.
 """
 
 import asyncio
+import os
 import random
+import socket
 from typing import Any, Final
 
 import pytest
@@ -13,6 +15,7 @@ from steelyard.testing import FaultyBackend, faults
 from steelyard.testing.faults import Answer, Fault
 from steelyard.testing.talk import Talk
 from tests.cases.scene import faulty
+from tests.real.backends import backend
 from tests.real.client import Client, chunked, request
 from tests.real.support import ON_UVLOOP, Running, one_pool, running, until
 
@@ -74,6 +77,25 @@ async def test_case_60_bytes_that_nobody_asked_for_reach_nobody(fault: Fault) ->
             assert answer.body == (b"nam" if fault == faults.WrongLength(-1) else b"name")
             await until(lambda: one.open == 0)
             assert number == one.connections
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("stray", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"])
+async def test_case_60_what_has_come_and_was_not_seen_yet_is_looked_for_before_a_connection_is_used(
+    stray: bytes, method: str
+) -> None:
+    """RFC 9112 9.2 and 9.3.1: stray bytes, or the connection's end (b""), lie in the kernel when a request comes in the
+    same round of the loop. It goes out on a fresh connection: else the bytes were its answer, or a POST was lost."""
+    async with backend() as behind, running(one_pool(behind.port)) as lb:
+        client = await lb.client()
+        assert b"one" == (await client.ask()).body
+        kept = behind.talks[0].writer.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(kept.fileno())) as same:
+            client.send(request(method, "/", body=b"hello" * (method == "POST")))
+            same.sendall(stray) if stray else same.shutdown(socket.SHUT_WR)
+        answer = await client.answer()
+        assert (200, b"one") == (answer.status, answer.body)
+        assert [1, 1] == [len(talk.requests) for talk in behind.talks]
 
 
 async def test_case_60_what_stands_behind_a_bare_head_reaches_nobody() -> None:

@@ -5,9 +5,10 @@ docs/cases.md 74 to 76, and 88.
 
 import asyncio
 import os
+import random
 from pathlib import Path
 from time import process_time
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -170,6 +171,64 @@ async def test_case_76_after_every_fault_descriptors_and_tasks_come_back() -> No
             await until(lambda: lb.in_flight() == 0)
             await until(lambda: ours >= (descriptors(), len(asyncio.all_tasks())), f"all is closed after {fault}")
     await until(lambda: before >= (descriptors(), len(asyncio.all_tasks())))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+async def test_case_76_under_faults_that_change_at_random_nothing_is_left_and_nobody_waits_for_ever(seed: int) -> None:
+    """12 clients for two seconds, three backends that are told something else every few milliseconds, checks, retries,
+    clients that leave at any moment. That no callback raises and no task is left is seen at the end of it."""
+    chance = random.Random(7600 + seed)
+    meet = [fault for fault in EVERY if not fault.on_accept and not isinstance(fault, (faults.PortFault, faults.Flap))]
+    pool: dict[str, Any] = {
+        "timeouts": {"connect": "60ms", "response": "60ms", "total": "300ms"},
+        "health_check": {"kind": "http", "path": "/health", "interval": "50ms", "timeout": "40ms"},
+        "retry": {"budget": "off", "on_status": [503]},
+    }
+    async with faulty("one", "two", "three", **pool) as (lb, behind):
+        before = descriptors()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 2
+        answered = 0
+
+        async def shake(one: FaultyBackend) -> None:
+            while loop.time() < end:
+                one.fault = chance.choice([None, *EVERY, faults.share(0.3, chance.choice(meet), chance.random)])
+                await asyncio.sleep(chance.uniform(0.005, 0.1))
+
+        async def work() -> None:
+            nonlocal answered
+            while loop.time() < end:
+                client = await Client.open(lb.port)
+                for _ in range(5):
+                    method = chance.choice(["GET", "HEAD", "PUT", "POST"])
+                    raw = request(method, "/", body=b"x" * chance.choice([1, 1000, 70_000]) * (method[0] == "P"))
+                    leave = chance.random() < 0.2
+                    client.send(raw[: chance.randrange(len(raw))] if leave and chance.random() < 0.5 else raw)
+                    if leave:
+                        await asyncio.sleep(chance.uniform(0, 0.05))
+                        break
+                    try:
+                        async with asyncio.timeout(10):
+                            answer = await client.answer(to_head=method == "HEAD")
+                    except (asyncio.IncompleteReadError, ConnectionError):
+                        break
+                    assert answer.status in (200, 413, 502, 503, 504)
+                    answered += answer.whole
+                    if not answer.whole or answer.get("connection") == "close":
+                        break
+                client.reset()
+
+        async with asyncio.TaskGroup() as tasks:
+            for one in behind:
+                tasks.create_task(shake(one))
+            for _ in range(12):
+                tasks.create_task(work())
+        for one in behind:
+            one.fault = faults.Refuse()
+        await until(lambda: lb.in_flight() == 0)
+        await until(lambda: before >= descriptors())
+        assert answered > 20
 
 
 @pytest.mark.parametrize(("lines", "status"), [(16, 200), (17, 508)])
