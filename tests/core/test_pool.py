@@ -1511,7 +1511,7 @@ class Life(RuleBasedStateMachine):
         self.coming = None
         for backend in self.pool.backends:
             assert self.pool.outliers is not None or backend.ejected_until_ms() == 0
-            assert self.pool.breaker is not None or backend.circuit() == 0
+            assert self.pool.circuits.each is not None or backend.circuit() == 0
             if backend.address not in before:
                 assert (0, UP) == (backend.in_flight, self.status(backend))
                 assert (0, 0, 0) == (backend.ejected_until_ms(), backend.circuit(), backend.ejections)

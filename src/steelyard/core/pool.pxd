@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t
 cimport cython
 from steelyard.core.backend cimport Backend
-from steelyard.core.breaker cimport Breaker, ends_at_s, move, state_of, wait_is_over
+from steelyard.core.breaker cimport ends_at_s
+from steelyard.core.circuits cimport Circuits
 from steelyard.core.outlier cimport Outliers
 from steelyard.core.policy cimport Pick, Policy
 from steelyard.core.retry cimport RetryBudget
@@ -11,7 +12,7 @@ from steelyard.core.stable cimport stable_hash
 from steelyard.core.table cimport Table
 from steelyard.core.tier cimport Tier
 
-cdef Py_ssize_t IN_FLIGHT, CIRCUIT, POOL_CIRCUIT
+cdef Py_ssize_t IN_FLIGHT
 cdef int UP, DOWN, SILENT
 cdef Py_ssize_t UNLIMITED
 cdef double UNKNOWN_S
@@ -34,8 +35,7 @@ cdef class Pool:
     cdef readonly RetryBudget retry
     cdef public object tell
     cdef readonly Outliers outliers
-    cdef readonly Breaker breaker
-    cdef readonly Breaker whole
+    cdef readonly Circuits circuits
     cdef readonly Refusal none_up
     cdef readonly Refusal full
     cdef readonly str key
@@ -46,7 +46,7 @@ cdef class Pool:
     cdef readonly Py_ssize_t max_in_flight
     cdef readonly object adaptive
 
-    @cython.locals(backend=Backend, home=Tier, trial=int64_t)
+    @cython.locals(backend=Backend, home=Tier, circuits=Circuits, trial=int64_t, turns=Py_ssize_t)
     cpdef object acquire(self, Pick request)
     @cython.locals(home=Tier)
     cpdef int release(
@@ -54,14 +54,6 @@ cdef class Pool:
     ) except -1
     @cython.locals(backend=Backend, tier=Tier)
     cdef Backend choose(self, Pick request)
-    @cython.locals(row=Py_ssize_t, circuit=int64_t, trial=int64_t)
-    cdef int64_t pass_whole(self, Pick request, Breaker breaker) except? -1
-    @cython.locals(trial=int64_t)
-    cdef Backend pass_circuit(self, Pick request, Breaker breaker, Backend backend)
-    cdef hold_trial(self, Pick request, Backend backend, Py_ssize_t row, int64_t trial)
-    @cython.locals(tried_backend=bint, tried_whole=bint, row=Py_ssize_t, trial=int64_t)
-    cdef tell_breakers(self, Pick request, Backend backend, bint failed, double latency_s, double now)
-    cdef say_of(self, Backend backend, str what)
     @cython.locals(was_away=bint, held=bint)
     cpdef bint hold(self, Backend backend, double until_s, double now) except -1
     cpdef int64_t circuit(self) except? -1

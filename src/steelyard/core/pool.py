@@ -18,16 +18,16 @@ from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core import table as cells
 from steelyard.core.adaptive import AdaptiveLimit
 from steelyard.core.backend import Backend
-from steelyard.core.breaker import Breaker, Event, State, ends_at_s, move, state_of, wait_is_over
+from steelyard.core.breaker import ends_at_s
+from steelyard.core.circuits import Circuits
 from steelyard.core.draft import NOTHING, Before, Draft
 from steelyard.core.guard import Guarded, Outside
-from steelyard.core.health import HealthMachine
-from steelyard.core.health import State as Health
+from steelyard.core.health import HealthMachine, State
 from steelyard.core.outlier import Outliers
 from steelyard.core.policy import UNKNOWN_S, Pick
 from steelyard.core.retry import RetryBudget
 from steelyard.core.rows import PoolRows, in_order, rows_needed
-from steelyard.core.spec import BreakerSpec, PoolSpec
+from steelyard.core.spec import PoolSpec
 from steelyard.core.stable import stable_hash
 from steelyard.core.sticky import Stickiness
 from steelyard.core.table import Table
@@ -39,8 +39,6 @@ UP: Final = cells.UP
 DOWN: Final = cells.DOWN
 SILENT: Final = cells.SILENT
 UNLIMITED: Final = -1
-CIRCUIT: Final = cells.CIRCUIT
-POOL_CIRCUIT: Final = cells.POOL_CIRCUIT
 STOPS: Final = cells.STOPS
 NO_STATUS: Final = 0
 NO_TRIAL: Final = 0
@@ -78,8 +76,6 @@ class Pool:
         self.tiers: tuple[Tier, ...] = ()
         self.tell: Callable[[Backend | None, str], None] | None = None
         self.outliers: Outliers | None = None
-        self.breaker: Breaker | None = None
-        self.whole: Breaker | None = None
         self.spec: PoolSpec = spec
         self.machine = HealthMachine(1, 1)
         self.adaptive: AdaptiveLimit | None = None
@@ -156,20 +152,12 @@ class Pool:
         self.outliers = None
         if spec.ejection is not None:
             self.outliers = Outliers(spec.ejection, self.table, first, self.backends)
-        self.breaker = self.make_breaker(spec.circuit_breaker, CIRCUIT, False)
-        self.whole = self.make_breaker(spec.pool_circuit_breaker, POOL_CIRCUIT, True)
-        for backend in self.backends:
-            if self.outliers is None and backend.pardon():
-                self.say(backend, "back: nobody is ejected any more")
-            if self.breaker is None and backend.close_circuit():
-                self.say(backend, "circuit closed: there is no breaker any more")
-        if self.whole is None and self.table.get(first, POOL_CIRCUIT) != 0:
-            self.table.set(first, POOL_CIRCUIT, 0)
-            self.say(None, "circuit closed: there is no breaker any more")
-
-    def make_breaker(self, spec: BreakerSpec | None, cell: int, of_pool: bool) -> Breaker | None:
-        """The breaker of a specification, if it has one."""
-        return None if spec is None else Breaker(spec, self.table, cell, of_pool)
+        else:
+            for backend in self.backends:
+                if backend.pardon():
+                    self.say(backend, "back: nobody is ejected any more")
+        self.circuits = Circuits(spec, self.table, first, self.say)
+        self.circuits.lift(self.backends)
 
     @staticmethod
     def rows_needed(spec: PoolSpec) -> int:
@@ -184,20 +172,23 @@ class Pool:
         """
         if (self.max_in_flight != UNLIMITED or self.adaptive is not None) and self.is_over(request):
             return self.full if self.tiers[0].has_healthy(request.now) else self.refuse(request)
-        trial = NO_TRIAL if self.whole is None else self.pass_whole(request, self.whole)
+        circuits = self.circuits
+        trial = circuits.enter(request)
         if trial == REFUSED:
-            return self.wait_for(ends_at_s(self.table.get(self.tiers[0].row, POOL_CIRCUIT)), request.now)
+            return self.wait_for(ends_at_s(circuits.circuit()), request.now)
         if self.key is not None and request.key == 0:
             self.take_key(request, self.key)
         backend = self.choose(request)
-        if self.breaker is not None:
-            backend = self.pass_circuit(request, self.breaker, backend)
+        turns = len(self.backends)
+        while backend is not None and not circuits.lets_through(request, backend):
+            # Its trial is another's; now it can be seen that it takes no request, so that the next choice is another.
+            turns -= 1
+            backend = self.choose(request) if turns > 0 else None
         if backend is None:
-            if trial != NO_TRIAL:
-                move(self.table, self.tiers[0].row, POOL_CIRCUIT, trial, Event.UNDECIDED)
+            circuits.go_back(trial)
             return self.refuse(request)
         if trial != NO_TRIAL:
-            self.hold_trial(request, backend, self.tiers[0].row, trial)
+            circuits.carry(request, backend, self.tiers[0].row, trial)
         if not request.tried:
             self.retry.deposit(request.now)
         backend.begin()
@@ -225,8 +216,8 @@ class Pool:
         if self.adaptive is not None and latency_s != UNKNOWN_S:
             self.adaptive.answered(latency_s, self.count_in_flight() + 1, now)
         self.table.add_mine(backend.home, IN_FLIGHT, -1)
-        if self.breaker is not None or self.whole is not None or request.trials is not None:
-            self.tell_breakers(request, backend, failed, latency_s, now)
+        if self.circuits.some or request.trials is not None:
+            self.circuits.ended(request, backend, failed, latency_s, now)
         if not failed and latency_s < 0.0:
             backend.leave_unjudged()
         elif self.outliers is not None:
@@ -268,74 +259,10 @@ class Pool:
                 return backend
         return None
 
-    def pass_whole(self, request: Pick, breaker: Breaker) -> int:
-        """Pass the breaker of the whole pool: NO_TRIAL while it is closed, the trial, or REFUSED."""
-        row = self.tiers[0].row
-        circuit = breaker.circuit(row)
-        if circuit == 0:
-            return NO_TRIAL
-        if wait_is_over(self.table, row, POOL_CIRCUIT, circuit, request.now) and state_of(circuit) is State.OPEN:
-            self.say(None, "circuit half-open")
-        trial = breaker.admit(row, request.now)
-        # Closed meanwhile, by another worker: so late that it may be sent away once more.
-        return REFUSED if trial == NO_TRIAL else trial
-
-    def pass_circuit(self, request: Pick, breaker: Breaker, backend: Backend | None) -> Backend | None:
-        """Pass the breaker of the chosen backend; one that has its trial out already is chosen another one for."""
-        for _ in self.backends:
-            if backend is None or backend.circuit() == 0:
-                return backend
-            trial = breaker.admit(backend.row, request.now)
-            if trial != NO_TRIAL:
-                backend.announce()
-                self.hold_trial(request, backend, backend.row, trial)
-                return backend
-            backend = self.choose(request)
-        return None
-
-    def hold_trial(self, request: Pick, backend: Backend, row: int, trial: int) -> None:
-        """Let the request carry a trial to its end at this backend. row: of the circuit."""
-        if request.trials is None:
-            request.trials = []
-        request.trials.append((backend, row, trial))
-
-    def tell_breakers(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
-        """Let breakers decide by what they have tried, and count what they have not."""
-        tried_backend = tried_whole = False
-        if request.trials is not None:
-            held = request.trials
-            request.trials = [one for one in held if one[0] is not backend] or None
-            for owner, row, trial in held:
-                if owner is not backend:
-                    continue
-                if row == backend.row:
-                    tried_backend = True
-                    if self.breaker is not None:
-                        self.say_of(backend, self.breaker.decide(row, trial, failed, latency_s, now))
-                        backend.announce()
-                else:
-                    tried_whole = True
-                    if self.whole is not None:
-                        self.say_of(None, self.whole.decide(row, trial, failed, latency_s, now))
-        if not failed and latency_s < 0.0:
-            return
-        if self.breaker is not None and not tried_backend:
-            what = self.breaker.note(backend.row, failed, latency_s, now)
-            if what:
-                backend.announce()
-                self.say(backend, what)
-        if self.whole is not None and not tried_whole:
-            self.say_of(None, self.whole.note(self.tiers[0].row, failed, latency_s, now))
-
     def say(self, backend: Backend | None, what: str) -> None:
         """Tell, where somebody listens."""
         if self.tell is not None:
             self.tell(backend, what)
-
-    def say_of(self, backend: Backend | None, what: str) -> None:
-        """Tell, if there is something to tell."""
-        if what:
-            self.say(backend, what)
 
     def hold(self, backend: Backend, until_s: float, now: float) -> bool:
         """Leave a backend alone until then (monotonic seconds), as it has asked for by Retry-After; whether it is.
@@ -353,7 +280,7 @@ class Pool:
 
     def circuit(self) -> int:
         """The circuit of the whole pool, as `Backend.circuit`; 0 while it is closed."""
-        return 0 if self.whole is None else self.whole.circuit(self.tiers[0].row)
+        return self.circuits.circuit()
 
     def kept(self, request: Pick, sticky: Stickiness) -> Backend | None:
         """The backend that the client was sent to before, if it can be picked."""
@@ -429,7 +356,7 @@ class Pool:
             if after == before or backend.move(before, after, now):
                 return changed
 
-    def health_of(self, backend: Backend) -> Health:
+    def health_of(self, backend: Backend) -> State:
         """What is believed of a backend."""
         self.machine.load(backend.health()[1])
         return self.machine.state
@@ -455,7 +382,7 @@ class Pool:
                 continue
             if backend.takes_requests(panic):
                 return self.full
-            if self.breaker is not None and backend.would_take(panic):
+            if self.circuits.each is not None and backend.would_take(panic):
                 free_at = min(free_at, ends_at_s(backend.circuit()))
         return self.none_up if free_at == inf else self.wait_for(free_at, request.now)
 

@@ -130,7 +130,9 @@ class Commands:
                 for listener in process.spec.listeners
             },
             "circuits": {
-                name: _circuit(pool.circuit()) for name, pool in process.pools.items() if pool.whole is not None
+                name: _circuit(pool.circuit())
+                for name, pool in process.pools.items()
+                if pool.circuits.whole is not None
             },
             "pools": {name: [_numbers(backend) for backend in pool.backends] for name, pool in process.pools.items()},
         }

@@ -1,0 +1,124 @@
+"""The circuit breakers of a pool: one for each backend, one for the pool as a whole, either or none.
+
+Where a circuit is half-open one request at a time may try. That request carries its trial from `acquire` to `release`,
+and what came of it there decides; every other request is only counted. A request may carry several: of the pool and of
+a backend, and of two backends while it is hedged.
+Source: core/breaker.py has the rules of one circuit.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from steelyard.core import table as cells
+from steelyard.core.backend import Backend
+from steelyard.core.breaker import Breaker, Event, State, move, state_of, wait_is_over
+from steelyard.core.policy import Pick
+from steelyard.core.spec import PoolSpec
+from steelyard.core.table import Table
+
+CIRCUIT: Final = cells.CIRCUIT
+POOL_CIRCUIT: Final = cells.POOL_CIRCUIT
+NO_TRIAL: Final = 0
+REFUSED: Final = -1
+
+
+class Circuits:
+    """each: the rules for every backend; whole: for the pool; None where there are none. row: that of its first tier.
+
+    say: called with what happened in words, and to which backend; None is the pool itself.
+    """
+
+    def __init__(self, spec: PoolSpec, table: Table, row: int, say: Callable[[Backend | None, str], None]) -> None:
+        self.table = table
+        self.row = row
+        self.tell = say
+        self.each = None if spec.circuit_breaker is None else Breaker(spec.circuit_breaker, table, CIRCUIT, False)
+        whole = spec.pool_circuit_breaker
+        self.whole = None if whole is None else Breaker(whole, table, POOL_CIRCUIT, True)
+        self.some = self.each is not None or self.whole is not None
+
+    def lift(self, backends: tuple[Backend, ...]) -> None:
+        """Close what nobody looks after any more.
+
+        Every worker does, so that it does not matter which of them goes by the old rules for longest.
+        """
+        if self.each is None:
+            for backend in backends:
+                if backend.close_circuit():
+                    self.tell(backend, "circuit closed: there is no breaker any more")
+        if self.whole is None and self.table.get(self.row, POOL_CIRCUIT) != 0:
+            self.table.set(self.row, POOL_CIRCUIT, 0)
+            self.tell(None, "circuit closed: there is no breaker any more")
+
+    def circuit(self) -> int:
+        """The cell of the pool's own circuit; 0 while it is closed, or where there is none."""
+        return 0 if self.whole is None else self.whole.circuit(self.row)
+
+    def enter(self, request: Pick) -> int:
+        """Pass the pool's own circuit: NO_TRIAL while it is closed, the trial, or REFUSED."""
+        if self.whole is None:
+            return NO_TRIAL
+        circuit = self.whole.circuit(self.row)
+        if circuit == 0:
+            return NO_TRIAL
+        if wait_is_over(self.table, self.row, POOL_CIRCUIT, circuit, request.now) and state_of(circuit) is State.OPEN:
+            self.tell(None, "circuit half-open")
+        trial = self.whole.admit(self.row, request.now)
+        # Closed meanwhile, by another worker: so late that it may be sent away once more.
+        return REFUSED if trial == NO_TRIAL else trial
+
+    def go_back(self, trial: int) -> int:
+        """A request that has passed finds no backend: its trial is somebody else's. Returns 0."""
+        if trial != NO_TRIAL:
+            move(self.table, self.row, POOL_CIRCUIT, trial, Event.UNDECIDED)
+        return 0
+
+    def lets_through(self, request: Pick, backend: Backend) -> bool:
+        """Pass a backend's circuit, with its trial where it is half-open; False when that is another's already."""
+        if self.each is None or backend.circuit() == 0:
+            return True
+        trial = self.each.admit(backend.row, request.now)
+        if trial == NO_TRIAL:
+            return False
+        backend.announce()
+        self.carry(request, backend, backend.row, trial)
+        return True
+
+    def carry(self, request: Pick, backend: Backend, row: int, trial: int) -> None:
+        """Let the request carry a trial to its end at this backend. row: of the circuit."""
+        if request.trials is None:
+            request.trials = []
+        request.trials.append((backend, row, trial))
+
+    def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        """A try ended: decide by those that it was a trial of, and count it for the others."""
+        tried_backend = tried_whole = False
+        if request.trials is not None:
+            held = request.trials
+            request.trials = [one for one in held if one[0] is not backend] or None
+            for owner, row, trial in held:
+                if owner is not backend:
+                    continue
+                if row == backend.row:
+                    tried_backend = True
+                    if self.each is not None:
+                        self.say(backend, self.each.decide(row, trial, failed, latency_s, now))
+                        backend.announce()
+                else:
+                    tried_whole = True
+                    if self.whole is not None:
+                        self.say(None, self.whole.decide(row, trial, failed, latency_s, now))
+        if not failed and latency_s < 0.0:
+            return
+        if self.each is not None and not tried_backend:
+            what = self.each.note(backend.row, failed, latency_s, now)
+            if what:
+                backend.announce()
+                self.tell(backend, what)
+        if self.whole is not None and not tried_whole:
+            self.say(None, self.whole.note(self.row, failed, latency_s, now))
+
+    def say(self, backend: Backend | None, what: str) -> None:
+        """Tell, if there is something to tell."""
+        if what:
+            self.tell(backend, what)
