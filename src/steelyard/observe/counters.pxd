@@ -4,6 +4,7 @@ cimport cython
 from steelyard.core.table cimport Table
 
 cdef dict _PLACE_OF
+cdef Py_ssize_t FIRST, CELL_BITS, CELLS
 
 @cython.final
 cdef class Counters:

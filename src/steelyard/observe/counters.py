@@ -16,7 +16,7 @@ from steelyard.errors import KINDS, Kind
 ANSWERED: Final = "answered"
 OUTCOMES: Final = (ANSWERED, *KINDS)
 
-# The events. Constants that counters.pxd makes C integers: places in the list of names below.
+# The events: places in the list of names below.
 _FIRST_EVENT: Final = len(OUTCOMES)
 EVENTS: Final = (
     "retries",  # tries after the first one, wherever
@@ -31,6 +31,11 @@ RETRIES, RETRIES_REFUSED, HEDGES, HEDGES_WON, QUEUED, STALE_NOTICED, STALE_SAVED
     _FIRST_EVENT, _FIRST_EVENT + len(EVENTS)
 )
 NAMES: Final = (*OUTCOMES, *EVENTS)
+# Constants of our own, which counters.pxd makes C integers.
+FIRST: Final = COUNTERS
+CELL_BITS: Final = 3  # eight counters a row
+CELLS: Final = 7
+assert CELLS + 1 == WORKER_CELLS
 assert len(NAMES) <= COUNTER_ROWS * WORKER_CELLS, "the table has no room for so many counters"
 
 _PLACE_OF: Final[dict[Kind, int]] = {kind: place for place, kind in enumerate(KINDS.values(), start=1)}
@@ -48,7 +53,7 @@ class Counters:
 
     def add(self, place: int) -> int:
         """Count one of what stands at this place of NAMES. Returns 0."""
-        self.table.add_mine(COUNTERS + place // WORKER_CELLS, place % WORKER_CELLS, 1)
+        self.table.add_mine(FIRST + (place >> CELL_BITS), place & CELLS, 1)
         return 0
 
     def read(self) -> dict[str, int]:
@@ -56,5 +61,5 @@ class Counters:
         return {
             name: self.table.get(row, cell) + self.table.total(row, cell)
             for place, name in enumerate(NAMES)
-            for row, cell in [(COUNTERS + place // WORKER_CELLS, place % WORKER_CELLS)]
+            for row, cell in [(FIRST + (place >> CELL_BITS), place & CELLS)]
         }
