@@ -15,11 +15,13 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from tools.compile import CHECKED, ROOT, compiler_works, shared_object, twins
+from tools.compile import CHECKED, ROOT, SOURCE, compiler_works, shared_object, twins
 
 INTERPRETED: Final = str(ROOT / "tools" / "interpreted")
+# The rooms that have something compiled; of all others the first run was of the sources already.
+ROOMS: Final = sorted({f"tests/{twin.relative_to(SOURCE / 'steelyard').parts[0]}" for twin in twins()})
 # The tests that start servers are told nothing new by a run without compilation.
-PURE: Final = ("-m", "not real and not slow")
+PURE: Final = ("-m", "not real and not slow", *ROOMS)
 # One more than there are cores: the tests with processes wait for those half of their time.
 WORKERS: Final = ("-n", str(min(4, 1 + (os.cpu_count() or 1))), "--dist", "worksteal")
 # The rooms that decide and that parse: a branch that no test takes there is a branch that nobody has thought through.

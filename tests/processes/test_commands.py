@@ -20,6 +20,7 @@ from tests.fakes_core import a_table
 
 TEXT = "listeners: {web: {bind: ':8080', pool: app}}\npools: {app: {backends: [a:1, b:2]}}\n"
 PATIENCE_S = 10.0
+FIRST = cells.FIRST_ROW
 pytestmark = pytest.mark.real
 
 
@@ -34,10 +35,9 @@ class FakeProcess:
         self.source: dict[str, Any] = {"file": "/etc/a.yaml"}
         self.number = 3
         self.ledger = self  # as far as it has a table
-        self.table = a_table(6, workers=2)
-        self.table.set(1, cells.WEIGHT, 1)
-        rows = PoolRows((1,), (2, 3))
-        self.rows = Rows({"app": rows}, {"listener 0.0.0.0:8080": 4})
+        self.table = a_table(FIRST + 5, workers=2)
+        rows = PoolRows((FIRST,), (FIRST + 1, FIRST + 2))
+        self.rows = Rows({"app": rows}, {"listener 0.0.0.0:8080": FIRST + 3})
         for row, weight in zip(rows.backends, (1, 3), strict=True):
             self.table.set(row, cells.WEIGHT, weight)
             self.table.set(row, cells.SHARE, weight * cells.WEIGHT_UNIT)
@@ -146,9 +146,10 @@ async def test_the_status_says_who_runs_and_how_the_backends_are(stage: Stage) -
     table = stage.process.table
     table.set(cells.BALANCER, cells.RELOADS, 2)
     table.set(cells.BALANCER, cells.REFUSED, 1)
-    table.set(2, cells.STATUS, cells.SILENT)
+    table.set(FIRST + 1, cells.STATUS, cells.SILENT)
     table.set_mine(cells.BALANCER, cells.CLIENTS, 8)
-    table.set_mine(3, cells.REQUESTS, 5)
+    table.set_mine(FIRST + 2, cells.REQUESTS, 5)
+    table.set_mine(cells.COUNTERS, 0, 4)
     workers = [
         {"number": 0, "pid": 10, "age_s": 5.0, "replaced": 0},
         {"number": 1, "pid": 11, "age_s": 5.0, "replaced": 1},
@@ -166,16 +167,17 @@ async def test_the_status_says_who_runs_and_how_the_backends_are(stage: Stage) -
         {**shown, "address": "b:2", "state": "up", "weight": 3, "requests": 5},
     ] == found["pools"]["app"]
     assert {} == found["circuits"]
+    assert (4, 0) == (found["counters"]["answered"], found["counters"]["none_up"])
 
 
 async def test_the_status_says_who_is_left_alone(stage: Stage) -> None:
     table = stage.process.table
     stage.process.answers["report"] = [{"pid": 9, "age_s": 6.0, "workers": []}]
-    table.set(2, cells.EJECTED, int(monotonic() * 1000) + 60_000)
-    table.set(3, cells.EJECTED, 1)
-    table.set(3, cells.CIRCUIT, 5 << cells.CIRCUIT_SHIFT | cells.OPEN)
-    table.set_mine(2, cells.EJECTIONS, 2)
-    table.set_mine(3, cells.TRIPS, 4)
+    table.set(FIRST + 1, cells.EJECTED, int(monotonic() * 1000) + 60_000)
+    table.set(FIRST + 2, cells.EJECTED, 1)
+    table.set(FIRST + 2, cells.CIRCUIT, 5 << cells.CIRCUIT_SHIFT | cells.OPEN)
+    table.set_mine(FIRST + 1, cells.EJECTIONS, 2)
+    table.set_mine(FIRST + 2, cells.TRIPS, 4)
     first, second = (await stage.call(do="status"))["pools"]["app"]
     assert 55.0 < first["ejected_s"] <= 60.0
     assert (2, "closed", 0) == (first["ejections"], first["circuit"], first["trips"])

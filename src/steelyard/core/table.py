@@ -205,7 +205,7 @@ class Table:
 
     def keep_counters(self, worker: int) -> None:
         """What a worker counted that died has happened all the same. Call it before its column is cleared."""
-        for row in range(COUNTERS, FIRST_ROW):
+        for row in range(COUNTERS, min(FIRST_ROW, self.rows)):
             for cell in range(WORKER_CELLS):
                 self.fetch_add(row, cell, self.of_worker(row, worker, cell))
 
