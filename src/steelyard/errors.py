@@ -96,7 +96,12 @@ OVERLOADED: Final = Kind(
 NONE_UP: Final = Kind("none_up", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Service not available")
 FULL: Final = Kind("full", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit.")
 QUEUE_TIMEOUT: Final = Kind(
-    "queue_timeout", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "Every backend is at its limit, and was too long."
+    "queue_timeout",
+    503,
+    Side.BACKEND,
+    Phase.CHOOSE,
+    Retry.NEVER,
+    "Every backend is at its limit, and stayed so for too long.",
 )
 BREAKER_OPEN: Final = Kind(
     "breaker_open", 503, Side.BACKEND, Phase.CHOOSE, Retry.NEVER, "The backends failed too often and are left alone."

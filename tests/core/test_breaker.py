@@ -20,6 +20,7 @@ from steelyard.core.breaker import (
 from steelyard.core.spec import BackendSpec, BreakerSpec
 from steelyard.core.table import (
     CIRCUIT,
+    CIRCUIT_SHIFT,
     CLOSED,
     HALF_OPEN,
     IN_A_ROW,
@@ -90,7 +91,8 @@ def test_the_numbers_of_the_states_are_those_of_the_table() -> None:
 
 def test_a_circuit_waits_while_it_stops_requests() -> None:
     assert [inf, 1.5, inf, 1.5] == [
-        ends_at_s(1500 << 2 | state if state & STOPS else state) for state in (CLOSED, OPEN, HALF_OPEN, TRYING)
+        ends_at_s(1500 << CIRCUIT_SHIFT | state if state & STOPS else state)
+        for state in (CLOSED, OPEN, HALF_OPEN, TRYING)
     ]
 
 
@@ -108,9 +110,9 @@ def test_it_goes_where_the_table_says_and_nowhere_else(state: State, event: Even
 
 def test_of_two_that_move_it_one_does() -> None:
     table = Table(bytearray(Table.size_bytes(1, 1)), 1)
-    assert 5 << 2 | OPEN == move(table, 0, CIRCUIT, 0, Event.TRIPPED, 5)
+    assert 5 << CIRCUIT_SHIFT | OPEN == move(table, 0, CIRCUIT, 0, Event.TRIPPED, 5)
     assert 0 == move(table, 0, CIRCUIT, 0, Event.TRIPPED, 6)
-    assert 5 << 2 | OPEN == table.get(0, CIRCUIT)
+    assert 5 << CIRCUIT_SHIFT | OPEN == table.get(0, CIRCUIT)
 
 
 # What opens it.
@@ -330,3 +332,43 @@ def test_that_of_a_pool_counts_for_itself() -> None:
     assert "circuit open for 30 s: 3 of 4 requests failed" == breaker.note(0, True, 0.01, 50.0)
     assert wait_is_over(table, 0, POOL_CIRCUIT, breaker.circuit(0), 80.0)
     assert "circuit closed" == breaker.decide(0, breaker.admit(0, 80.0), False, 0.01, 81.0)
+
+
+def test_a_trial_that_was_given_up_has_nothing_to_say() -> None:
+    """Neither of two trials in a row, nor of the one that closes it."""
+    table = Table(bytearray(Table.size_bytes(ROW + 1, 1)), ROW + 1)
+    rules = Breaker(BreakerSpec(consecutive_failures=1, open_for_s=10.0, trials=2), table, CIRCUIT, False)
+    assert rules.note(ROW, True, -1.0, 0.0)
+    assert wait_is_over(table, ROW, CIRCUIT, rules.circuit(ROW), 10.1)
+    lost = rules.admit(ROW, 10.1)
+    assert wait_is_over(table, ROW, CIRCUIT, rules.circuit(ROW), 20.2)
+    first = rules.admit(ROW, 20.2)
+    assert "" == rules.decide(ROW, lost, False, 10.2, 20.3)
+    assert "" == rules.decide(ROW, first, False, 0.1, 20.4)
+    assert State.HALF_OPEN is state_of(rules.circuit(ROW))
+    second = rules.admit(ROW, 20.5)
+    assert wait_is_over(table, ROW, CIRCUIT, rules.circuit(ROW), 31.0)
+    assert "" == rules.decide(ROW, second, False, 0.1, 31.1)
+    assert State.HALF_OPEN is state_of(rules.circuit(ROW))
+
+
+def test_a_failure_that_is_counted_late_is_no_trial_that_passed() -> None:
+    """By a worker that saw the circuit closed before another one opened it."""
+    table = Table(bytearray(Table.size_bytes(ROW + 1, 1)), ROW + 1)
+    rules = Breaker(BreakerSpec(consecutive_failures=5, open_for_s=10.0, trials=2), table, CIRCUIT, False)
+    for _ in range(5):
+        rules.note(ROW, True, -1.0, 0.0)
+    table.fetch_add(ROW, IN_A_ROW, 1)
+    wait_is_over(table, ROW, CIRCUIT, rules.circuit(ROW), 10.1)
+    assert "" == rules.decide(ROW, rules.admit(ROW, 10.1), False, 0.1, 10.2)
+    assert State.HALF_OPEN is state_of(rules.circuit(ROW))
+
+
+def test_a_trial_without_a_verdict_takes_nothing_from_those_before() -> None:
+    table = Table(bytearray(Table.size_bytes(ROW + 1, 1)), ROW + 1)
+    rules = Breaker(BreakerSpec(consecutive_failures=1, open_for_s=10.0, trials=2), table, CIRCUIT, False)
+    rules.note(ROW, True, -1.0, 0.0)
+    wait_is_over(table, ROW, CIRCUIT, rules.circuit(ROW), 10.1)
+    rules.decide(ROW, rules.admit(ROW, 10.1), False, 0.1, 10.2)
+    rules.decide(ROW, rules.admit(ROW, 10.3), False, -1.0, 10.4)
+    assert "circuit closed" == rules.decide(ROW, rules.admit(ROW, 10.5), False, 0.1, 10.6)

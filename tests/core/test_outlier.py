@@ -606,3 +606,13 @@ def test_without_an_ejection_nothing_is_drawn() -> None:
     made = Judge(below=no_chance)
     assert [] == made.end(0, True, count=4)
     assert made.rules.hold(made.backends[0], 120.0, 100.0)
+
+
+def test_that_nobody_may_go_is_believed_for_a_while() -> None:
+    """To find out costs a look at all, and where a service is full every backend asks for it with every answer."""
+    made = Judge()
+    assert made.rules.hold(made.backends[0], 120.0, 100.0)
+    assert not made.rules.hold(made.backends[1], 120.0, 100.0)
+    assert made.backends[0].put_back(120.1, False)
+    assert not made.rules.hold(made.backends[1], 140.0, 100.05)
+    assert made.rules.hold(made.backends[1], 140.0, 100.2)

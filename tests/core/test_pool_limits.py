@@ -127,3 +127,12 @@ def test_a_reload_changes_the_limit_and_keeps_what_was_found() -> None:
     assert 9 == pool.limit()
     reload(pool, adaptive_limit=None)
     assert -1 == pool.limit()
+
+
+def test_who_fails_fast_is_not_at_leisure() -> None:
+    (pool,) = workers(1, adaptive_limit=AdaptiveSpec(least=4, most=100), ejection=None)
+    before = pool.limit()
+    for number in range(1000):
+        ((request, backend),) = begin(pool, 1)
+        pool.release(request, backend, True, 100.0 + number, 0.001, 500)
+    assert before == pool.limit()

@@ -63,6 +63,8 @@ def test_who_has_waited_too_long_is_told_and_gone() -> None:
     assert [] == room.late(0.9)
     assert ["c", "b"] == room.late(1.0)
     assert 2 == room.waiting
+    assert [False, True] == [room.is_late("a", now) for now in (1.9, 2.0)]
+    assert not room.is_late("b", 9.0)  # it is gone
     assert "ad" == served(room)
 
 

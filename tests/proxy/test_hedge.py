@@ -1,10 +1,11 @@
 """A second try beside a slow first one: whose head comes first counts, and nothing is left of the other."""
 
 from collections.abc import Callable
+from errno import EMFILE
 
 from steelyard import errors
 from steelyard.core.quantile import ENOUGH
-from steelyard.core.spec import After, HedgeSpec, PoolTimeouts, RetrySpec
+from steelyard.core.spec import After, EjectionSpec, HedgeSpec, PoolTimeouts, RetrySpec
 from tests.fakes import Peer, World, answer, forwarded, ok, refused, request
 
 Make = Callable[..., World]
@@ -303,3 +304,84 @@ def test_a_reload_ends_it_and_begins_it(make: Make) -> None:
     assert 0.1 == world.connections.hedge_s
     world.reload("ab", hedge=None)
     assert world.connections.hedge_s < 0
+
+
+def kept_by_both(world: World) -> tuple[Peer, Peer]:
+    """A kept connection to each backend."""
+    clients = [world.client(), world.client()]
+    for client in clients:
+        client >> GET
+    backends = world.accept("a"), world.accept("b")
+    for client, backend in zip(clients, backends, strict=True):
+        backend << GOT
+        backend >> ok()
+        client << ok()
+    return backends
+
+
+def test_a_second_over_a_kept_connection_that_was_closed_is_sent_over_a_fresh_one(make: Make) -> None:
+    world = make("ab", hedge=HEDGE)
+    first, kept = kept_by_both(world)
+    client = world.client()
+    client >> GET
+    first << GOT
+    world.turn(0.11)
+    kept << GOT
+    kept.eof()
+    assert {"a": 1, "b": 1} == world.in_flight
+    second = world.accept("b")
+    second << GOT
+    second >> ok(b"second")
+    client << ok(b"second")
+    assert [0, 0] == [backend.failures for backend in world.pool.backends]
+    assert [1, 1] == counted(world, "hedges_won", "stale_saved")
+
+
+def test_a_second_that_is_dropped_while_it_is_dialled_anew_leaves_nothing(make: Make) -> None:
+    world = make("ab", hedge=HEDGE)
+    first, kept = kept_by_both(world)
+    client = world.client()
+    client >> GET
+    first << GOT
+    world.turn(0.11)
+    kept << GOT
+    kept.eof()
+    first >> ok(b"first")
+    client << ok(b"first")
+    assert [] == world.dialled
+
+
+def test_want_of_descriptors_is_not_the_second_backends_fault(make: Make) -> None:
+    world = make("ab", hedge=HEDGE)
+    client = world.client()
+    client >> GET
+    first = world.accept("a")
+    first << GOT
+    world.turn(0.11)
+    world.loop.dials[0].end(OSError(EMFILE, "Too many open files"))
+    world.loop.settle()
+    assert {"a": 1} == world.in_flight
+    assert [0, 0] == [backend.failures for backend in world.pool.backends]
+    first >> ok()
+    client << ok()
+
+
+def test_where_the_pool_is_at_its_limit_nobody_gets_two_places(make: Make) -> None:
+    world = make("ab", hedge=HEDGE, max_in_flight=1)
+    client = world.client()
+    client >> GET
+    first = world.accept("a")
+    first << GOT
+    world.turn(0.5)
+    assert {"a": 1} == world.in_flight
+    first >> ok()
+    client << ok()
+
+
+def test_a_second_that_asks_to_be_left_alone_is(make: Make) -> None:
+    world = make("ab", hedge=HEDGE, retry=RetrySpec(on_status=(503,)), ejection=EjectionSpec())
+    client, first, second = raced(world)
+    second >> answer("HTTP/1.1 503 Busy", "Retry-After: 9", "Content-Length: 0")
+    first >> ok(b"first")
+    client << ok(b"first")
+    assert [True, False] == [backend.available for backend in world.pool.backends]

@@ -73,6 +73,13 @@ def test_what_was_learnt_is_forgotten_in_the_end() -> None:
     assert 30.0 == limit.keep_s(30.0, 101.0 + FORGET_S)
 
 
+def test_what_is_said_again_is_remembered_for_as_long_again() -> None:
+    limit = IdleLimit()
+    limit.told(b"timeout=5", 100.0)
+    limit.told(b"timeout=5", 100.0 + FORGET_S)
+    assert 4.5 == limit.keep_s(30.0, 200.0 + FORGET_S)
+
+
 def test_a_very_short_time_is_halved() -> None:
     limit = IdleLimit()
     limit.told(b"timeout=0", 100.0)

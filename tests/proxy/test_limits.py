@@ -8,7 +8,7 @@ from steelyard import errors
 from steelyard.core.crowd import Crowd, crowd_cells
 from steelyard.core.door import CONNECTIONS, CROWDED, IN_FLIGHT, LIMITED, OVER, OVERLOADED
 from steelyard.core.ratelimit import RateLimit
-from steelyard.core.spec import ListenerTimeouts, RateLimitSpec, RespondSpec, RouteSpec
+from steelyard.core.spec import ListenerTimeouts, PoolTimeouts, RateLimitSpec, RespondSpec, RouteSpec
 from steelyard.core.table import Table
 from tests.fakes import CLIENT, World, forwarded, ok, refused, request
 
@@ -239,3 +239,34 @@ def test_off_it_may_take_for_ever_as_long_as_something_comes(make: Make) -> None
         client >> b"x"
     assert "open" == client.end
     backend.take()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_body_that_was_held_back_before_it_began_has_no_more_time_than_another(make: Make, ahead: bool) -> None:
+    """Its client is far ahead of its answers, so that we do not read when the body begins."""
+    world = make(
+        client_timeouts=ListenerTimeouts(body_s=60.0),
+        listener={"min_body_rate": 100},
+        timeouts=PoolTimeouts(response_s=1e6),
+    )
+    client = world.client()
+    if ahead:
+        client >> request()
+        backend = world.accept("a")
+        backend.take()
+    client >> request("POST / HTTP/1.1", "Content-Length: 1000000", body=b"x" * 70_000)
+    if ahead:
+        assert not client.transport.reading
+        backend >> ok()
+        client << ok()
+    else:
+        world.accept("a").take()
+    began = world.loop.time()
+    while client.end == "open" and world.loop.time() < began + 5000:
+        world.turn(50.0)
+        if client.end == "open":
+            client >> b"x"
+    client.take()
+    for peer in world.peers:
+        peer.take()
+    assert 700 <= world.loop.time() - began <= 900  # 60 s and 70,000 bytes at 100 a second

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from steelyard import errors
-from steelyard.core.spec import QueueSpec, RouteSpec
+from steelyard.core.spec import QueueSpec, RetrySpec, RouteSpec
 from tests.fakes import Peer, World, answer, forwarded, ok, refused, request
 
 Make = Callable[..., World]
@@ -144,7 +144,7 @@ def test_a_body_that_comes_while_its_request_waits_is_not_lost(make: Make) -> No
     client, backend = taken(world)
     second = world.client()
     second >> request("POST / HTTP/1.1", "Content-Length: 10", body=b"01234")
-    assert not second.transport.reading
+    assert second.transport.reading
     second >> b"56789"
     backend >> ok()
     client << ok()
@@ -218,3 +218,51 @@ def test_a_request_that_is_tried_elsewhere_keeps_its_place(make: Make) -> None:
     backend >> answer("HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close")
     client << answer("HTTP/1.1 200 OK", "Content-Length: 0")
     second.reset()
+
+
+def test_who_leaves_before_its_body_is_whole_is_never_served(make: Make) -> None:
+    world = a_full(make)
+    client, backend = taken(world)
+    second = world.client()
+    second >> request("POST / HTTP/1.1", "Content-Length: 10", body=b"01234")
+    second.reset()
+    assert [(0, "client_gone")] == world.outcomes
+    backend >> ok()
+    client << ok()
+    backend << b""
+
+
+def test_a_body_that_is_too_long_to_be_held_waits_at_its_client(make: Make) -> None:
+    world = a_full(make, retry=RetrySpec(hold_body_bytes=1000))
+    taken(world)
+    second = world.client()
+    second >> request("POST / HTTP/1.1", "Content-Length: 5000", body=b"x" * 900)
+    assert second.transport.reading
+    second >> b"x" * 200
+    assert not second.transport.reading
+
+
+def test_whoever_makes_room_does_not_take_that_room_with_its_next_request(make: Make) -> None:
+    routes = (RouteSpec(path="/urgent", pool="web", priority=0), RouteSpec(pool="web", priority=9))
+    world = a_full(make, routes=routes, queue=QueueSpec(size=1, timeout_s=1.0))
+    client, backend = taken(world)
+    idle = world.client()
+    idle >> request("GET /idle1 HTTP/1.1") + request("GET /idle2 HTTP/1.1")
+    urgent = asks(world, "/urgent")
+    idle << refused(errors.QUEUE_TIMEOUT) + refused(errors.FULL)
+    backend >> ok()
+    client << ok()
+    backend << forwarded("GET /urgent HTTP/1.1")
+    backend >> ok(b"urgent")
+    urgent << ok(b"urgent")
+
+
+def test_one_that_is_late_is_not_served_in_the_moment_before_the_tick(make: Make) -> None:
+    world = a_full(make, queue=QueueSpec(size=2, timeout_s=0.21))
+    client, backend = taken(world)
+    second = asks(world)
+    world.loop.clock += 0.22  # no timer has come up yet
+    backend >> ok()
+    client << ok()
+    second << refused(errors.QUEUE_TIMEOUT)
+    backend << b""

@@ -31,6 +31,8 @@ DATE = "Date: Fri, 27 Nov 2026 10:00:00 GMT"
     (None, ("Retry-After: Fri, 27 Nov 2026 10:00:30 GMT",)),
     (None, ("Retry-After: Fri, 27 Nov 2026 10:00:30 GMT", "Date: yesterday")),
     (None, ("Retry-After: Fri, 27 Nov 2026 10:00:30", DATE)),
+    (0.0, ("Retry-After: Fri, 27 Nov 0001 00:00:30 +2300", DATE)),
+    (None, ("Retry-After: Fri, 27 Nov 99999999999999999999 10:00:30 GMT", DATE)),
 ])  # fmt: skip
 def test_it_is_seconds_or_a_date(expected: float | None, fields: tuple[str, ...]) -> None:
     head = scan_response(answer("HTTP/1.1 503 Busy", *fields), 0, 10_000, 100)

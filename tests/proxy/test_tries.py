@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from steelyard import errors
-from steelyard.core.spec import RetrySpec
+from steelyard.core.spec import PoolTimeouts, RetrySpec
 from tests.fakes import World, answer, forwarded, ok, refused, request
 
 Make = Callable[..., World]
@@ -184,3 +184,68 @@ def test_a_connection_whose_end_is_seen_before_it_is_used_again_is_counted(make:
     fresh >> ok()
     client << ok()
     assert 1 == world.counters.read()["stale_noticed"]
+
+
+def test_an_answer_that_began_before_the_request_was_whole_may_take_longer(make: Make) -> None:
+    world = make("a", retry=QUICK)
+    client = world.client()
+    client >> POST[:-1]
+    backend = world.accept("a")
+    backend << POSTED[:-1]
+    head = answer("HTTP/1.1 200 OK", "Content-Length: 2")
+    backend >> head
+    client << answer("HTTP/1.1 200 OK", "Content-Length: 2", "Connection: close")
+    client >> b"o"
+    backend << b"o"
+    world.turn(5.0)
+    backend >> b"ok"
+    client << b"ok"
+
+
+def test_who_was_to_be_asked_after_a_pause_is_not_to_blame_for_what_happens_in_it(make: Make) -> None:
+    world = make("abc", retry=RetrySpec(delay_s=1.0, max_delay_s=9.0), timeouts=PoolTimeouts(total_s=0.3))
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    world.refuse("b")
+    world.turn(0.4)
+    client << refused(errors.TOTAL_TIMEOUT)
+    assert [1, 1, 0] == [backend.failures for backend in world.pool.backends]
+
+
+def test_a_stale_connection_under_a_retry_is_no_further_retry(make: Make) -> None:
+    world = make("ab", policy="first")
+    world.pool.backends[0].set_draining(True)
+    client = world.client()
+    client >> GET
+    kept = world.accept("b")
+    kept << GOT
+    kept >> ok()
+    client << ok()
+    world.pool.backends[0].set_draining(False)
+    client >> GET
+    world.refuse("a")
+    kept << GOT
+    kept.eof()
+    fresh = world.accept("b")
+    fresh << GOT
+    fresh >> ok()
+    client << ok()
+    read = world.counters.read()
+    assert (1, 1) == (read["retries"], read["stale_saved"])
+    assert [1, 2] == [record.tries for record in world.records]
+
+
+def test_a_stale_connection_says_nothing_of_its_backend_whatever_the_method(make: Make) -> None:
+    world = make("a")
+    client = world.client()
+    client >> GET
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+    client >> POST
+    backend << POSTED
+    backend.eof()
+    client << refused(errors.STALE)
+    assert 0 == world.pool.backends[0].failures

@@ -29,9 +29,8 @@ Plan = Rows
 # Room for all backends twice, as a reload may exchange every one, and for the tiers of many pools, for listeners and
 # limits.
 TIERS: Final = 4096
-LOT_BYTES: Final = (
-    256 * 1024 * 1024
-)  # eight rate limits of a million keys, or ninety pools that remember 65,536 clients
+# Eight rate limits of a million keys, or ninety pools that remember 65,536 clients.
+LOT_BYTES: Final = 256 * 1024 * 1024
 STICKY: Final = "sticky_round_robin"
 FIRST: Final = cells.FIRST_ROW
 _NOTHING: Final = Spec((), ())

@@ -7,14 +7,16 @@ from steelyard.core.tally cimport before_it, ended_since, failed_since, pack, ta
 
 cdef Py_ssize_t REQUESTS, FAILURES, SLOW, TRIPS, IN_A_ROW, RATES_SINCE, RATES_FROM, SLOW_FROM
 cdef int64_t STATE_BITS, STOPS
-cdef Py_ssize_t TIME_SHIFT
+cdef Py_ssize_t TIME_SHIFT, PASSED_SHIFT
+cdef int64_t PASSED_BITS
 cdef double OFF, inf
 
 cpdef object state_of(int64_t circuit)
 cpdef double ends_at_s(int64_t circuit)
+cpdef int64_t passed_of(int64_t circuit)
 @cython.locals(after=int64_t)
 cpdef int64_t move(
-    Table table, Py_ssize_t row, Py_ssize_t cell, int64_t circuit, object event, int64_t until_ms=*
+    Table table, Py_ssize_t row, Py_ssize_t cell, int64_t circuit, object event, int64_t until_ms=*, int64_t passed=*
 ) except -1
 cpdef bint wait_is_over(Table table, Py_ssize_t row, Py_ssize_t cell, int64_t circuit, double now) except -1
 
@@ -45,7 +47,7 @@ cdef class Breaker:
     cdef begin_window(self, Py_ssize_t row, int64_t counted, int64_t were_slow)
     cdef str trip(self, Py_ssize_t row, str why, double now)
     cdef str open(self, Py_ssize_t row, int64_t circuit, object event, str why, double now)
-    @cython.locals(circuit=int64_t, trial=int64_t)
+    @cython.locals(circuit=int64_t, trial=int64_t, until_ms=int64_t)
     cpdef int64_t admit(self, Py_ssize_t row, double now) except -1
     @cython.locals(passed=int64_t)
     cpdef str decide(self, Py_ssize_t row, int64_t trial, bint failed, double latency_s, double now)

@@ -3,9 +3,9 @@
 Pure: it is told what came of requests and says what becomes of the circuit. One breaker holds the rules; the circuits
 lie in the shared table, one for each backend or one for a whole pool, so that all workers have the same. A circuit is
 one cell: the state in its lowest bits, of which the very lowest says that no request goes there, and a time above
-them. While it is open the time says until when. While a trial is out it says when that is given up as lost, since the
-worker that had it may be dead. Every change is a compare-and-swap, so of two workers that want the one trial one gets
-it, and a trial whose time was over and that another has got meanwhile has nothing to say any more.
+them; between the two how many trials in a row have passed. While it is open the time says until when. While a trial is
+out it says when that is given up as lost, since the worker that had it may be dead. Every change is a compare-and-swap,
+so of two workers that want the one trial one gets it, and a trial whose time was over has nothing to say any more.
 
 It opens when so many requests in a row failed, when too large a share of a window's failed, or when too large a share
 was slow. A window begins with a failure and has no tick: to succeed costs two loads.
@@ -32,6 +32,8 @@ RATES_SINCE: Final = cells.RATES_SINCE
 RATES_FROM: Final = cells.RATES_FROM
 SLOW_FROM: Final = cells.SLOW_FROM
 STATE_BITS: Final = cells.CIRCUIT_BITS
+PASSED_SHIFT: Final = cells.PASSED_SHIFT
+PASSED_BITS: Final = cells.PASSED_BITS
 TIME_SHIFT: Final = cells.CIRCUIT_SHIFT
 STOPS: Final = cells.STOPS
 OFF: Final = -1.0
@@ -88,14 +90,21 @@ def ends_at_s(circuit: int) -> float:
     return (circuit >> TIME_SHIFT) / 1000 if circuit & STOPS else inf
 
 
-def move(table: Table, row: int, cell: int, circuit: int, event: Event, until_ms: int = 0) -> int:
+def passed_of(circuit: int) -> int:
+    """How many trials in a row have passed."""
+    return circuit >> PASSED_SHIFT & PASSED_BITS
+
+
+def move(table: Table, row: int, cell: int, circuit: int, event: Event, until_ms: int = 0, passed: int = 0) -> int:
     """Go where the table of transitions says, for all workers. until_ms: of a state that has a time.
+
+    passed: trials in a row, of a state that counts them.
 
     Returns what the cell holds now; `circuit` where the event means nothing, or somebody was faster.
     """
     was = state_of(circuit)
     state = TRANSITIONS[was][event]
-    after = until_ms << TIME_SHIFT | _STATES.index(state)
+    after = until_ms << TIME_SHIFT | passed << PASSED_SHIFT | _STATES.index(state)
     if state is was or not table.swap(row, cell, circuit, after):
         return circuit
     return after
@@ -206,7 +215,8 @@ class Breaker:
         Returns what `decide` wants to be told. A trial that never ends is given up after the time that it is open.
         """
         circuit = self.circuit(row)
-        trial = move(self.table, row, self.cell, circuit, Event.ADMITTED, ceil((now + self.open_for_s) * 1000))
+        until_ms = ceil((now + self.open_for_s) * 1000)
+        trial = move(self.table, row, self.cell, circuit, Event.ADMITTED, until_ms, passed_of(circuit))
         return 0 if trial == circuit else trial
 
     def decide(self, row: int, trial: int, failed: bool, latency_s: float, now: float) -> str:
@@ -219,12 +229,13 @@ class Breaker:
         if latency_s >= self.slow_call_s:
             return self.open(row, trial, Event.FAILED, f"the trial took {self.slow_call_s:g} s or longer", now)
         if latency_s < 0.0:
-            move(self.table, row, self.cell, trial, Event.UNDECIDED)
+            move(self.table, row, self.cell, trial, Event.UNDECIDED, 0, passed_of(trial))
             return ""
-        passed = self.table.get(row, IN_A_ROW) + 1
+        passed = passed_of(trial) + 1
         if passed < self.trials:
-            self.table.set(row, IN_A_ROW, passed)
-            move(self.table, row, self.cell, trial, Event.PASSED)
+            move(self.table, row, self.cell, trial, Event.PASSED, 0, passed)
+            return ""
+        if self.circuit(row) != trial:  # given up as lost
             return ""
         # Before the circuit closes: what has opened it is not to be counted again.
         self.begin_window(row, self.counted(row), self.table.total(row, SLOW))

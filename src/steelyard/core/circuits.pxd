@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 cimport cython
 from steelyard.core.backend cimport Backend
-from steelyard.core.breaker cimport Breaker, move, state_of, wait_is_over
+from steelyard.core.breaker cimport Breaker, move, passed_of, state_of, wait_is_over
 from steelyard.core.policy cimport Pick
 from steelyard.core.table cimport Table
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from steelyard.core import table as cells
 from steelyard.core.backend import Backend
-from steelyard.core.breaker import Breaker, Event, State, move, state_of, wait_is_over
+from steelyard.core.breaker import Breaker, Event, State, move, passed_of, state_of, wait_is_over
 from steelyard.core.policy import Pick
 from steelyard.core.spec import PoolSpec
 from steelyard.core.table import Table
@@ -25,13 +25,13 @@ REFUSED: Final = -1
 class Circuits:
     """each: the rules for every backend; whole: for the pool; None where there are none. row: that of its first tier.
 
-    say: called with what happened in words, and to which backend; None is the pool itself.
+    tell: called with what happened in words, and to which backend; None is the pool itself.
     """
 
-    def __init__(self, spec: PoolSpec, table: Table, row: int, say: Callable[[Backend | None, str], None]) -> None:
+    def __init__(self, spec: PoolSpec, table: Table, row: int, tell: Callable[[Backend | None, str], None]) -> None:
         self.table = table
         self.row = row
-        self.tell = say
+        self.tell = tell
         self.each = None if spec.circuit_breaker is None else Breaker(spec.circuit_breaker, table, CIRCUIT, False)
         whole = spec.pool_circuit_breaker
         self.whole = None if whole is None else Breaker(whole, table, POOL_CIRCUIT, True)
@@ -70,7 +70,7 @@ class Circuits:
     def go_back(self, trial: int) -> int:
         """A request that has passed finds no backend: its trial is somebody else's. Returns 0."""
         if trial != NO_TRIAL:
-            move(self.table, self.row, POOL_CIRCUIT, trial, Event.UNDECIDED)
+            move(self.table, self.row, POOL_CIRCUIT, trial, Event.UNDECIDED, 0, passed_of(trial))
         return 0
 
     def lets_through(self, request: Pick, backend: Backend) -> bool:

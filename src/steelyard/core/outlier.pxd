@@ -31,6 +31,7 @@ cdef class Outliers:
     cdef double max_penalty_s
     cdef double window_ends
     cdef double doubt_until
+    cdef double nobody_may_go_until
 
     @cython.locals(outcomes=int64_t)
     cpdef object ended(self, Pick request, Backend backend, bint failed, int status, double now)
@@ -49,6 +50,7 @@ cdef class Outliers:
     cdef str eject(self, Pick request, Backend backend, str why, double now)
     @cython.locals(until_ms=int64_t, found=int64_t)
     cpdef bint hold(self, Backend backend, double until_s, double now) except -1
+    cdef bint lets_go(self, Backend backend, int64_t until_ms, double now) except -1
     cdef bint may_go(self, Backend backend) except -1
     cdef bint send_away(self, Backend backend, int64_t until_ms) except -1
     @cython.locals(one=Backend, members=Py_ssize_t, left=Py_ssize_t, ejected=Py_ssize_t, present=bint)

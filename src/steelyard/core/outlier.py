@@ -49,9 +49,8 @@ DOUBT_S: Final = 0.1  # where they do not, that is looked at again after this ti
 # How far a success rate must be below the mean, whatever the deviation: where nobody else fails, any failure at all is
 # two deviations away. Of the 100 requests that a rate needs it is five, as many as in a row.
 MARGIN: Final = 0.05
-AT_ONCE: Final = (
-    20  # are ejected for their rates at most, as each costs two looks at all; the others in the next window
-)
+# So many are ejected for their rates at a time, as each costs two looks at all; the others go in the next window.
+AT_ONCE: Final = 20
 ROUNDING: Final = 1e-9  # 29 % of 100 are 29, and not a little less
 
 Ejected = list[tuple[Backend, str]]
@@ -79,6 +78,7 @@ class Outliers:
         # As far as this worker knows; where nothing is counted in windows there are none.
         self.window_ends = 0.0 if self.compares or self.errors > 0 else inf
         self.doubt_until = 0.0
+        self.nobody_may_go_until = 0.0
 
     def ended(self, request: Pick, backend: Backend, failed: bool, status: int, now: float) -> Ejected | None:
         """A request ended that says something of its backend. Returns who is ejected, and why; mostly None.
@@ -213,9 +213,19 @@ class Outliers:
             if found >= until_ms:
                 return True
             if found == 0:
-                return self.may_go(backend) and self.send_away(backend, until_ms)
+                return self.lets_go(backend, until_ms, now)
             if self.table.swap(backend.row, EJECTED, found, until_ms):
                 return True
+
+    def lets_go(self, backend: Backend, until_ms: int, now: float) -> bool:
+        """Leave alone who has asked for it, where it may go. That nobody may is believed for a while: to find out costs
+        a look at all, and in a service that is full every backend asks with every answer."""
+        if now < self.nobody_may_go_until:
+            return False
+        if self.may_go(backend) and self.send_away(backend, until_ms):
+            return True
+        self.nobody_may_go_until = now + DOUBT_S
+        return False
 
     def may_go(self, backend: Backend) -> bool:
         """Whether there would be somebody left, and not too many away. Who takes no requests needs no ejection."""

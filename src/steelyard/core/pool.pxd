@@ -63,7 +63,7 @@ cdef class Pool:
     @cython.locals(tier=Tier, count=Py_ssize_t)
     cpdef Py_ssize_t count_in_flight(self) except -1
     cpdef Py_ssize_t limit(self) except -2
-    cpdef bint is_over(self, Pick request) except -1
+    cpdef bint is_at_limit(self) except -1
     @cython.locals(backend=Backend, home=Tier)
     cdef Backend kept(self, Pick request, object sticky)
     @cython.locals(tier=Tier)

@@ -170,7 +170,7 @@ class Pool:
         The first try (nothing in `request.tried`) also pays into the retry budget. Pair every returned backend
         with exactly one `release`.
         """
-        if (self.max_in_flight != UNLIMITED or self.adaptive is not None) and self.is_over(request):
+        if request.tried is None and self.is_at_limit():
             return self.full if self.tiers[0].has_healthy(request.now) else self.refuse(request)
         circuits = self.circuits
         trial = circuits.enter(request)
@@ -213,8 +213,8 @@ class Pool:
         Neither failed nor answered (the client left, or something of ours failed), it says nothing of the backend.
         """
         backend.finish(failed)
-        if self.adaptive is not None and latency_s != UNKNOWN_S:
-            self.adaptive.answered(latency_s, self.count_in_flight() + 1, now)
+        if self.adaptive is not None and latency_s != UNKNOWN_S and not failed:  # to fail fast is no leisure
+            self.adaptive.answered(latency_s, self.count_in_flight(), now)
         self.table.add_mine(backend.home, IN_FLIGHT, -1)
         if self.circuits.some or request.trials is not None:
             self.circuits.ended(request, backend, failed, latency_s, now)
@@ -243,9 +243,11 @@ class Pool:
         """How many requests may be in flight, UNLIMITED without a limit (several workers may overshoot by one each)."""
         return self.max_in_flight if self.adaptive is None else self.adaptive.current()
 
-    def is_over(self, request: Pick) -> bool:
-        """Whether a request cannot begin, as too many are in flight. One that is tried elsewhere has begun."""
-        return request.tried is None and self.count_in_flight() >= self.limit()
+    def is_at_limit(self) -> bool:
+        """Whether no request can begin, as too many are in flight. One that is tried elsewhere has begun."""
+        if self.max_in_flight == UNLIMITED and self.adaptive is None:
+            return False
+        return self.count_in_flight() >= self.limit()
 
     def choose(self, request: Pick) -> Backend | None:
         """The backend that the client was sent to before, else the choice of the first tier that has one."""

@@ -37,7 +37,7 @@ PENALTIES: Final = 7  # how often it was ejected in a row, in the lowest bits; a
 POOL_CIRCUIT: Final = 0  # of the breaker of the whole pool, as CIRCUIT
 WINDOW: Final = 1  # when the window ends in which backends are compared, in monotonic milliseconds; 0: none began
 # Of both, in the line of what is written more often: what breakers and ejection count from.
-IN_A_ROW: Final = 9  # failures since the last answer while a breaker is closed, else trials passed
+IN_A_ROW: Final = 9  # failures since the last answer, while a breaker is closed
 RATES_SINCE: Final = 10  # when the window of a breaker's rates began, in monotonic milliseconds
 RATES_FROM: Final = 11  # and what had ended and failed until then (see `pack`)
 SLOW_FROM: Final = 12  # and what was slow
@@ -94,7 +94,9 @@ HALF_OPEN: Final = 2  # there is room for a trial
 TRYING: Final = 3  # the trial is out
 STOPS: Final = 1
 CIRCUIT_BITS: Final = 3
-CIRCUIT_SHIFT: Final = 2  # above them: until when it is open, or when a trial is given up as lost; else 0
+PASSED_SHIFT: Final = 2  # above them: how many trials in a row have passed
+PASSED_BITS: Final = 1023
+CIRCUIT_SHIFT: Final = 12  # above that: until when it is open, or when a trial is given up as lost; else 0
 
 WEIGHT_UNIT: Final = 1000  # a weight of 1, as a SHARE
 

@@ -56,6 +56,10 @@ class WaitingRoom:
                 return guest
         return None
 
+    def is_late(self, guest: object, now: float) -> bool:
+        """Whether the deadline of one who waits has come."""
+        return any(line.get(guest, NEVER) <= now for line in self.lines)
+
     def late(self, now: float) -> list[object]:
         """Those whose deadline has come; they have left."""
         gone: list[object] = []

@@ -21,7 +21,7 @@ import socket
 import sys
 from asyncio import AbstractEventLoop, Server, Task, TimerHandle
 from collections.abc import Callable
-from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+from errno import ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from typing import Final
 
 from steelyard.core.spec import ListenerSpec
@@ -223,7 +223,8 @@ class Acceptor:
             return False
         except OSError as exc:
             if exc.errno not in EXHAUSTED:
-                return not self.ended  # that one has gone already: the next, please
+                # That one has gone already: the next, please. But what a closed socket says, it says each time.
+                return not self.ended or exc.errno == ECONNABORTED
             self._out_of_files(exc)
             if not self.ended:
                 self._pause()

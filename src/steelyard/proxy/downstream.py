@@ -239,6 +239,10 @@ class Downstream(Client):
             if self.context.body_byte_s > 0.0:
                 self.body_due = now + self.context.body_s + (len(data) - pos) * self.context.body_byte_s
             self.await_body(now)
+            if self.paused or self.full:  # held back while it was ahead: its time begins when we read on
+                self.held_at = now
+                if not self.full:
+                    self.deadline = inf
             if pos < len(data):
                 pos = self.read_body(data, pos, now)
             if self.exchange is not exchange:

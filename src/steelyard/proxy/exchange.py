@@ -19,13 +19,13 @@ from steelyard.core.policy import Pick
 from steelyard.core.ratelimit import RateLimit
 from steelyard.core.router import AMBIGUOUS, Route
 from steelyard.core.sticky import Stickiness
-from steelyard.errors import Kind, Side
+from steelyard.errors import Kind
 from steelyard.observe.accesslog import Record
 from steelyard.proxy.body_start import BodyStart
 from steelyard.proxy.client import Client
 from steelyard.proxy.connections import Connections
 from steelyard.proxy.context import ListenerContext
-from steelyard.proxy.tries import Tries
+from steelyard.proxy.tries import Tries, blames
 from steelyard.proxy.upstream import Upstream
 from steelyard.wire.http1 import RequestHead, ResponseHead
 from steelyard.wire.peer import Peer
@@ -132,13 +132,13 @@ class Exchange(Tries):
             start.take(data)
             if not start.wanted:
                 self._stop_waiting(now)
-        elif self.route is not None and self.client is not None:
+        elif self.route is not None and self.client is not None and not self.may_hold_more():
             self.client.pause()  # until there is a connection to send it on
 
     def on_request_end(self, now: float) -> None:
         """The request is whole."""
         self.request_done = True
-        if self.upstream is not None or self.dial is not None:
+        if not self.status and (self.upstream is not None or self.dial is not None):
             self.time_try()
         if self.upstream is not None:
             self.upstream.await_answer(now)
@@ -370,7 +370,7 @@ class Exchange(Tries):
             self.context.wheel.forget(self)
         # An answer of 500 or above is passed on like any other, but is a failure of the backend that gave it.
         status = self.status if self.latency_s >= 0.0 else NO_STATUS
-        self.release(status >= 500 or (kind is not None and kind.side is Side.BACKEND), status, now)
+        self.release(status >= 500 or (kind is not None and not self.pausing and blames(kind)), status, now)
         self.context.counters.ended(kind)
         if self.context.on_record is not None:
             self._record(kind, now)

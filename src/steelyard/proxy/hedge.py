@@ -40,9 +40,13 @@ class Hedge(Receiver):
         """Ask the second backend."""
         upstream = kept.take()
         if upstream is None:
-            self.dial = kept.dial(self._on_dialled)
+            self.dial_anew(kept)
         else:
             self._send(upstream, now)
+
+    def dial_anew(self, kept: Connections) -> None:
+        """Ask it over a connection of its own."""
+        self.dial = kept.dial(self._on_dialled)
 
     def drop(self) -> None:
         """It is not needed any more."""
@@ -79,7 +83,7 @@ class Hedge(Receiver):
     def on_head(self, head: ResponseHead, framing: int, now: float) -> None:
         if not self.leads and head.status >= 500:
             self.drop()
-            self.exchange.on_hedge_refused(head.status, now)
+            self.exchange.on_hedge_refused(head, now)
             return
         if not self.leads:
             self.exchange.on_hedge_won(now)

@@ -48,7 +48,9 @@ class IdleLimit:
             name, _, seconds = part.strip().partition(b"=")
             if name.strip().lower() == b"timeout" and seconds.isdigit() and 0 < len(seconds) < 7:
                 limit_s = max(float(int(seconds)), SHORTEST_S)
-                return limit_s != self.limit_s(now) and self._learn(limit_s, now)
+                news = limit_s != self.limit_s(now)
+                self._learn(limit_s, now)
+                return news
         return False
 
     def _learn(self, limit_s: float, now: float) -> bool:

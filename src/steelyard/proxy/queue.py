@@ -44,14 +44,13 @@ class Queue(Timed):
 
     def join(self, guest: Any, priority: int, now: float) -> bool:
         """Wait; False when there is no room."""
-        if self.room.size > 0:
-            leaving: Any = self.room.displaced(priority)
-            if leaving is not None:
-                leaving.on_wait_over(now)
-        if not self.room.join(guest, priority, now + self.timeout_s):
-            return False
-        self.wheel.expect(self, now + LOOK_S)
-        return True
+        leaving: Any = self.room.displaced(priority) if self.room.size > 0 else None
+        joined = self.room.join(guest, priority, now + self.timeout_s)
+        if joined:
+            self.wheel.expect(self, now + LOOK_S)
+        if leaving is not None:  # only now: its client may have another request ready for the place
+            leaving.on_wait_over(now)
+        return joined
 
     def leave(self, guest: Any) -> None:
         """Wait no longer."""
@@ -64,19 +63,24 @@ class Queue(Timed):
             self.loop.call_soon(self.serve)
 
     def serve(self) -> None:
-        """Let go who has waited too long, then let in as many as there are places for."""
+        """Let in as many as there are places for."""
         self.woken = False
         now = self.wheel.now()
-        late: list[Any] = self.room.late(now)
-        for guest in late:
-            guest.on_wait_over(now)
         while True:
             first: Any = self.room.first()
-            if first is None or not first.on_turn(now):
+            if first is None:
+                return
+            if self.room.is_late(first, now):
+                self.room.leave(first)
+                first.on_wait_over(now)
+            elif not first.on_turn(now):
                 return
 
     def on_deadline(self, now: float) -> None:
-        """A tick."""
+        """A tick: let go who has waited too long. That looks at all, so it is not done for each request that ends."""
+        late: list[Any] = self.room.late(now)
+        for guest in late:
+            guest.on_wait_over(now)
         self.serve()
         if self.room.waiting > 0:
             self.wheel.expect(self, now + LOOK_S)

@@ -23,6 +23,6 @@ def retry_after_s(head: ResponseHead) -> float | None:
         return None
     try:
         wait = parsedate_to_datetime(value.decode("latin-1")) - parsedate_to_datetime(sent.decode("latin-1"))
-    except (ValueError, TypeError):  # no date, or one of the two without a zone
+    except (ValueError, TypeError, OverflowError):  # no date, no zone, or one beyond all calendars
         return None
     return min(max(wait.total_seconds(), 0.0), LONGEST_S)

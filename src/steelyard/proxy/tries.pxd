@@ -22,6 +22,8 @@ cdef int NO_STATUS
 cdef int HEDGES, HEDGES_WON, QUEUED, RETRIES, RETRIES_REFUSED, STALE_SAVED
 cdef frozenset _IDEMPOTENT, _SAFE
 
+cpdef bint blames(object kind) except -1
+
 
 cdef class Tries(Receiver):
     cdef Client client
@@ -35,6 +37,7 @@ cdef class Tries(Receiver):
     cdef object dial
     cdef object hedge
     cdef bint queued
+    cdef bint pausing
     cdef object timer
     cdef object try_timer
     cdef bytes request_head
@@ -58,6 +61,7 @@ cdef class Tries(Receiver):
     @cython.locals(pool=Pool)
     cdef first_try(self, double now)
     cdef _turn_away(self, Refusal refusal, double now)
+    cpdef bint may_hold_more(self) except -1
     cdef _wait_in(self, queue, Refusal full, double now)
     @cython.locals(pool=Pool)
     cpdef bint on_turn(self, double now) except -1
@@ -72,6 +76,7 @@ cdef class Tries(Receiver):
     cdef let_go(self)
     @cython.locals(other=Backend, races=bint)
     cdef bint ask_elsewhere(self, ResponseHead head, double now) except -1
+    cdef _leave_alone(self, Backend backend, ResponseHead head, double now)
     @cython.locals(backend=Backend, connections=PoolConnections, client=Client, other=Backend, safe=bint, races=bint)
     cpdef on_failed(self, object kind, str detail, double now)
     @cython.locals(pool=Pool, changed=bint)
@@ -93,7 +98,7 @@ cdef class Tries(Receiver):
     cpdef _hedge(self)
     cpdef on_hedge_won(self, double now)
     cpdef on_hedge_failed(self, object kind, str detail, double now)
-    cpdef on_hedge_refused(self, int status, double now)
+    cpdef on_hedge_refused(self, ResponseHead head, double now)
     cdef _follow_hedge(self, bint failed, int status, double now)
     cdef drop_hedge(self, double now)
     cdef _end_hedge(self, bint failed, int status, double now)

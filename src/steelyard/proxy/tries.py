@@ -21,7 +21,7 @@ from steelyard.core.policy import UNKNOWN_S
 from steelyard.core.pool import Refusal
 from steelyard.core.retry import IDEMPOTENT, SAFE, backoff_s, may_retry
 from steelyard.core.router import Route
-from steelyard.errors import Kind, Phase
+from steelyard.errors import Kind, Phase, Side
 from steelyard.observe.counters import HEDGES, HEDGES_WON, QUEUED, RETRIES, RETRIES_REFUSED, STALE_SAVED
 from steelyard.proxy.client import Client
 from steelyard.proxy.connections import Connections, PoolConnections
@@ -40,6 +40,11 @@ from steelyard.wire.peer import Peer
 _IDEMPOTENT: Final = frozenset([method.encode() for method in IDEMPOTENT])
 _SAFE: Final = frozenset([method.encode() for method in SAFE])
 NO_STATUS: Final = 0
+
+
+def blames(kind: Kind) -> bool:
+    """Whether a failure speaks against the backend: not where it closed a kept connection, as it may."""
+    return kind.side is Side.BACKEND and kind is not errors.STALE
 
 
 class Tries(Receiver):
@@ -62,6 +67,7 @@ class Tries(Receiver):
         self.dial: Dial | None = None
         self.hedge: Hedge | None = None
         self.queued = False
+        self.pausing = False  # the next backend is acquired, and asked after a pause
         self.timer: TimerHandle | None = None  # until the next try, be it after this one or beside it
         self.try_timer: TimerHandle | None = None
         self.request_head = b""
@@ -117,8 +123,12 @@ class Tries(Receiver):
             return
         self.queued = True
         self.context.counters.add(QUEUED)
-        if self.client is not None and not self.request_done:
+        if self.client is not None and not self.request_done and not self.may_hold_more():
             self.client.pause()
+
+    def may_hold_more(self) -> bool:
+        """While it waits in a queue, the client is read as long as its body is held: so it is seen when it leaves."""
+        return self.queued and self.connections is not None and self.held_bytes <= self.connections.hold_bytes
 
     def on_turn(self, now: float) -> bool:
         """Its turn in the queue: True when that is over for it."""
@@ -156,9 +166,8 @@ class Tries(Receiver):
         """Get a connection to an acquired backend. fresh: not a kept one."""
         assert self.connections is not None
         self.backend = backend
+        self.pausing = False
         self.tries += 1
-        if self.tries > 1:
-            self.context.counters.add(RETRIES)
         self.time_try()
         kept: Connections = self.connections.of(backend)
         upstream = None if fresh else kept.take()
@@ -216,10 +225,8 @@ class Tries(Receiver):
 
     def ask_elsewhere(self, head: ResponseHead, now: float) -> bool:
         """An answer is not taken for one, and its backend is left: False when it must be taken all the same."""
-        assert self.upstream is not None and self.connections is not None and self.backend is not None
-        wait_s = retry_after_s(head) if head.status == 503 else None
-        if wait_s is not None:
-            self.connections.pool.hold(self.backend, now + wait_s, now)
+        assert self.upstream is not None and self.backend is not None
+        self._leave_alone(self.backend, head, now)
         races = self.hedge is not None and not self.hedge.leads
         other = None if races else self._elsewhere(errors.STATUS, now)
         if not races and other is None:
@@ -231,6 +238,13 @@ class Tries(Receiver):
         else:
             self._follow_hedge(True, head.status, now)
         return True
+
+    def _leave_alone(self, backend: Backend, head: ResponseHead, now: float) -> None:
+        """Ask a backend for nothing as long as it asks for that, with an answer that is not taken for one."""
+        assert self.connections is not None
+        wait_s = retry_after_s(head) if head.status == 503 else None
+        if wait_s is not None:
+            self.connections.pool.hold(backend, now + wait_s, now)
 
     # When something fails.
 
@@ -253,12 +267,13 @@ class Tries(Receiver):
             return
         races = self.hedge is not None and not self.hedge.leads
         if safe and not races and self.tries_here < connections.same_backend and self._bears_retry(kind, now):
+            self.context.counters.add(RETRIES)
             self.timer = self.context.loop.call_later(self._pause_s(self.tries_here), self._try_again)
             self.tries_here += 1
             return
         self._hold_against(backend, kind, detail, connections.mark_down and safe, now)
         if races:
-            self._follow_hedge(True, NO_STATUS, now)
+            self._follow_hedge(blames(kind), NO_STATUS, now)
             return
         other = self._elsewhere(kind, now)
         if other is not None:
@@ -274,7 +289,7 @@ class Tries(Receiver):
         """Let the pool know how a try failed, as far as that says something about who is up."""
         assert self.connections is not None
         pool = self.connections.pool
-        changed = kind.phase is Phase.CONNECT and pool.connect_failed(backend, now)
+        changed = kind.phase is Phase.CONNECT and blames(kind) and pool.connect_failed(backend, now)
         if mark_down:
             changed = pool.mark_down(backend, now) or changed
         if changed:
@@ -360,6 +375,7 @@ class Tries(Receiver):
         """Leave this backend for another one that is acquired: at once, but for a third one and those after it."""
         assert self.connections is not None
         self._leave(True, status, now)
+        self.context.counters.add(RETRIES)
         if self.connections.probes is not None:
             self.connections.probes.wake(now)
         self.asked_at = now
@@ -367,6 +383,7 @@ class Tries(Receiver):
             self._open(other, now, False)
         else:
             self.backend = other
+            self.pausing = True
             self.timer = self.context.loop.call_later(self._pause_s(self._count_tried() - 2), self._try_again)
 
     def _leave(self, failed: bool, status: int, now: float) -> None:
@@ -383,8 +400,8 @@ class Tries(Receiver):
         self.timer = None
         connections = self.connections
         assert connections is not None and self.backend is not None
-        if not self.request_done or not self.body_held:
-            return
+        if not self.request_done or not self.body_held or connections.pool.is_at_limit():
+            return  # where requests wait for a place nobody gets two
         now = self.context.wheel.now()
         self._note_tried(self.backend)
         self.request.now = now
@@ -412,13 +429,20 @@ class Tries(Receiver):
 
     def on_hedge_failed(self, kind: Kind, detail: str, now: float) -> None:
         """The second try has failed; the first goes on."""
-        assert self.hedge is not None
+        assert self.hedge is not None and self.connections is not None
+        if kind is errors.STALE:  # as for a first try: a kept connection had ended
+            self.context.counters.add(STALE_SAVED)
+            self.hedge.dial_anew(self.connections.of(self.hedge.backend))
+            return
         self._hold_against(self.hedge.backend, kind, detail, False, now)
-        self._end_hedge(True, NO_STATUS, now)
+        self._end_hedge(blames(kind), NO_STATUS, now)
 
-    def on_hedge_refused(self, status: int, now: float) -> None:
+    def on_hedge_refused(self, head: ResponseHead, now: float) -> None:
         """The second backend says that it cannot: what the first one says may be better."""
-        self._end_hedge(True, status, now)
+        assert self.hedge is not None and self.connections is not None
+        if head.status in self.connections.on_status:
+            self._leave_alone(self.hedge.backend, head, now)
+        self._end_hedge(True, head.status, now)
 
     def _follow_hedge(self, failed: bool, status: int, now: float) -> None:
         """The second try is the only one from here on. failed: the first one has, with this status."""
