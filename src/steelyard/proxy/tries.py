@@ -157,7 +157,7 @@ class Tries(Receiver):
         assert self.connections is not None
         self.backend = backend
         self.tries += 1
-        if self.tries > 1:
+        if self.tries > 1 and not fresh:  # else the try before it was a kept connection's, and is taken back
             self.context.counters.add(RETRIES)
         self.time_try()
         kept: Connections = self.connections.of(backend)
