@@ -5,6 +5,7 @@ lower bounds are exact and upper ones are wide.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -70,6 +71,28 @@ async def test_case_41_a_body_that_stops_is_refused_and_lets_the_backend_go(codi
         assert ["request_timeout"] == lb.words()
 
 
+@pytest.mark.parametrize(
+    ("rate", "status"), [({}, 408), ({"min_body_rate": "10B/s"}, 200), ({"min_body_rate": "off"}, 200)]
+)
+async def test_case_41_a_body_that_comes_too_slowly_is_refused_though_it_never_stops(
+    rate: dict[str, str], status: int
+) -> None:
+    """RFC 9110 15.5.9: a byte every 30 ms meets the deadline between two reads, and would hold a backend for days. It
+    is refused when it has had the `body` timeout and a second for each 100 bytes (the default); at a lower rate, or
+    with `off`, the same body is taken, though it takes longer than the timeout."""
+    async with faulty(listener={**timeouts(body="500ms"), **rate}) as (lb, (one,)):
+        client = await lb.client()
+        client.send(request("POST", "/", "Content-Length: 40"))
+        async with taking(0.5), dribbling(client, b"x" * 40):
+            if status == 408:
+                await see_refusal(client, 408)
+            else:
+                assert 200 == (await client.answer()).status
+        await until(lambda: lb.in_flight() == 0)
+        assert [status == 200] == [seen.whole for seen in one.requests]
+        assert ["-" if status == 200 else "request_timeout"] == lb.words()
+
+
 async def test_case_42_a_client_that_does_not_read_is_reset_and_others_notice_nothing() -> None:
     """At the write timeout; the backend's slot is free again, and the record says whose fault it was."""
     async with faulty("one", listener=timeouts(write="400ms")) as (lb, (one,)):
@@ -116,6 +139,47 @@ async def test_case_43_idle_and_slow_clients_take_nothing_from_others() -> None:
                 client.send(bytes([byte]))
             assert [200, 200] == [(await lb.ask("/probe")).status, (await probe.ask("/probe")).status]
         assert {"/probe"} == {seen.target for seen in one.requests}
+
+
+@pytest.mark.slow
+async def test_case_43_slow_clients_end_at_their_deadlines_while_others_are_answered() -> None:
+    """200 clients that send a byte now and then, half of them of a head and half of a body, and 20 that ask as usual
+    until the last of those is gone: all of the 20 are answered all the time, and each of the 200 hears 408, not before
+    its second is over. No slow head reaches the backend, no slow body is a whole request there. (What that costs the
+    others in time: `python -m bench.slow`.)"""
+    loop = asyncio.get_running_loop()
+    starts = request("GET", "/slow/" + "x" * 1000), request("POST", "/slow", "Content-Length: 1000") + b"x" * 1000
+    async with faulty(listener={**timeouts(head="1s", body="1s"), "min_body_rate": "1KiB/s"}) as (lb, (one,)):
+        going = 200
+
+        async def be_slow(raw: bytes, at_once: int) -> None:
+            nonlocal going
+            client = await lb.client()
+            client.send(raw[:at_once])
+            began = loop.time()
+            async with dribbling(client, raw[at_once:], pause_s=0.1):
+                await see_refusal(client, 408)
+            assert loop.time() - began >= 1.0
+            going -= 1
+
+        async def be_usual() -> int:
+            client, asked = await lb.client(), 0
+            while going:
+                assert b"one" == (await client.ask("/usual")).body
+                asked += 1
+                await asyncio.sleep(0.02)
+            return asked
+
+        async with asyncio.TaskGroup() as tasks:
+            for raw, at_once in ((starts[0], 10), (starts[1], len(starts[1]) - 1000)):
+                for _ in range(100):
+                    tasks.create_task(be_slow(raw, at_once))
+            usual = [tasks.create_task(be_usual()) for _ in range(20)]
+        await until(lambda: lb.in_flight() == 0)
+        assert {("/usual", True): sum(task.result() for task in usual), ("/slow", False): 100} == Counter(
+            (seen.target, seen.whole) for seen in one.requests
+        )
+        assert {"-", "request_timeout"} == set(lb.words())
 
 
 async def test_case_44_a_silent_backend_is_a_504_at_its_time() -> None:

@@ -4,6 +4,8 @@ docs/cases.md 47 to 58. Checks and deadlines are short, and nothing is measured 
 """
 
 import asyncio
+import logging
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import pytest
 
 from steelyard.testing import FaultyBackend, faults
 from steelyard.testing.faults import Answer, Chooser, Fault
+from steelyard.testing.talk import Request
 from tests.cases.scene import faulty
 from tests.real.client import request
 from tests.real.support import Running, one_pool, running, until
@@ -197,9 +200,26 @@ async def test_case_50_a_body_that_is_not_held_any_more_is_not_sent_again() -> N
 
 
 @pytest.mark.parametrize("fault", [faults.Close(), Answer(503)])
-async def test_case_51_where_all_fail_there_is_no_storm_of_retries(fault: Fault) -> None:
-    """Of 200 requests, tries stay at or below 1.2 times as many, and the floor of three (docs/design/003)."""
-    async with faulty("one", "two", "three", retry={"on_status": [503]}) as (lb, behind):
+async def test_case_50_a_backend_whose_errors_are_hidden_by_retries_is_ejected_all_the_same(fault: Fault) -> None:
+    """Each of its failures counts, also those that the client never sees: five in a row, and no more is wasted."""
+    async with faulty("one", "two", retry={"on_status": [503]}) as (lb, (one, two)):
+        one.fault = fault
+        client = await lb.client()
+        for _ in range(15):  # earn the retries
+            await client.ask()
+        one.reset_counts()
+        two.reset_counts()
+        assert {b"two"} == {(await client.ask()).body for _ in range(20)}
+        assert (0, 20) == (len(one.requests), len(two.requests))
+        assert [1, 0] == [backend.ejections for backend in lb.balancer.pool("web").backends]
+
+
+@pytest.mark.parametrize("ejection", [{}, {"ejection": False}, {"ejection": {"max_ejected": "100%"}}])
+@pytest.mark.parametrize("fault", [faults.Close(), Answer(503)])
+async def test_case_51_where_all_fail_there_is_no_storm_of_retries(fault: Fault, ejection: dict[str, Any]) -> None:
+    """Of 200 requests, tries stay at or below 1.2 times as many, and the floor of three (docs/design/003); whoever of
+    them is ejected meanwhile, all are asked. (By two workers: tests/real/test_storm.py.)"""
+    async with faulty("one", "two", "three", retry={"on_status": [503]}, **ejection) as (lb, behind):
         for one in behind:
             one.fault = fault
         client = await lb.client()
@@ -357,6 +377,26 @@ async def test_case_54_one_that_accepts_and_never_answers_is_out_after_fall_chec
         assert {b"one", b"two"} == await bodies(lb)
 
 
+async def test_case_54_one_that_hangs_is_ejected_by_its_requests_before_any_check_says_so() -> None:
+    """Five of them run into the response timeout; then it is left alone for its penalty, and asked five times more if
+    it still hangs. Checks that pass do not end a penalty: they ask one page, and that one may work."""
+    pool = {**by_http(), "timeouts": {"response": "100ms"}, "ejection": {"penalty": "300ms"}}
+    async with faulty("one", "two", **pool) as (lb, (one, _)):
+        one.fault = lambda seen: faults.Silence() if seen.target == "/" else None
+
+        client = await lb.client()
+        for turn in (1, 2):
+            statuses: list[int] = []
+            while lb.balancer.pool("web").backends[0].ejections < turn:
+                statuses.append((await client.ask()).status)
+            assert [504] * 5 == [status for status in statuses if status != 200]
+            assert 5 * turn == sum(seen.target == "/" for seen in one.requests)
+            assert [True, True] == healthy(lb)
+        one.fault = None
+        while (await client.ask()).body != b"one":
+            pass
+
+
 async def test_case_55_one_of_three_that_is_killed_under_load_costs_no_get() -> None:
     """All its connections are reset at once and its port refuses, as after kill -9: 16 clients with 60 requests each;
     the retry budget has been earned by 300 requests before. (With real processes: tests/real/test_load.py.)"""
@@ -403,6 +443,31 @@ async def test_case_57_a_backend_that_flaps_is_damped_by_rise_and_fall() -> None
         assert {False} == await _states(lb, one, 10)
         one.fault = None
         await until(lambda: healthy(lb) == [True])
+
+
+async def test_case_57_one_that_flaps_between_its_checks_stays_out_longer_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ten good answers, ten bad ones: five bad ones are an ejection, and the second in a row lasts for two penalties.
+    Its checks never fail."""
+    pool = {**by_http(), "ejection": {"penalty": "1s"}}
+    async with faulty("one", "two", **pool) as (lb, (one, _)):
+        number = 0
+
+        def flap(seen: Request) -> Fault | None:
+            nonlocal number
+            number += seen.target == "/"
+            return Answer(500) if seen.target == "/" and number % 20 > 10 else None
+
+        one.fault = flap
+        client = await lb.client()
+        with caplog.at_level(logging.INFO, "steelyard"):
+            while lb.balancer.pool("web").backends[0].ejections < 2:
+                await client.ask()
+        lasted = [float(one) for one in re.findall(r"ejected for ([\d.]+) s", caplog.text)]
+        assert 2 == len(lasted)
+        assert all(times <= one <= 1.1 * times for times, one in enumerate(lasted, start=1)), lasted
+        assert [True, True] == healthy(lb)
 
 
 async def _states(lb: Running, one: FaultyBackend, count: int) -> set[bool]:

@@ -1,11 +1,13 @@
 """H. Overload and limits: what comes too much is bounded, and nothing is left of it.
 
-docs/cases.md 74 to 76, and 88.
+docs/cases.md 71 to 76, and 88. (The limit of a route's rate under ten times its load: tests/real/test_limits.py.)
 """
 
 import asyncio
 import os
 import random
+import resource
+from collections.abc import Callable
 from pathlib import Path
 from time import process_time
 from typing import Any, Final
@@ -15,10 +17,204 @@ import pytest
 from steelyard.testing import FaultyBackend, faults
 from steelyard.testing.faults import Answer, Fault
 from tests.cases.scene import CHUNKED, GET, faulty, never_whole, refused, seen
-from tests.processes.balancer import balancing, status_field, with_workers
+from tests.processes.balancer import balancing, cpu_s, status_field, with_workers
 from tests.real.backends import Talk, backend
 from tests.real.client import Client, request
-from tests.real.support import ON_UVLOOP, one_pool, running, until
+from tests.real.support import ON_UVLOOP, Running, one_pool, running, until
+
+CAPACITY: Final = 8
+QUEUE: Final = 4
+# Of what the capacity allows, answered well.
+GOODPUT: Final = 0.8
+
+
+class Gate:
+    """A backend's script that serves when it is told to: a service time without a clock."""
+
+    def __init__(self) -> None:
+        self.inside: list[asyncio.Future[None]] = []
+
+    async def script(self, talk: Talk) -> None:
+        while True:
+            await talk.request()
+            served = asyncio.get_running_loop().create_future()
+            self.inside.append(served)
+            await served
+            talk.answer(b"served")
+
+    def open(self) -> None:
+        """Serve all that are inside."""
+        inside, self.inside = self.inside, []
+        for served in inside:
+            served.set_result(None)
+
+
+async def test_case_71_at_three_times_the_capacity_all_of_it_is_used_and_the_excess_hears_so_at_once() -> None:
+    """Open loop: three times as many come as are served, whatever became of those before. In each of ten rounds as many
+    are answered as there are places, and all others heard 503 while nobody had been served: they waited for nothing."""
+    gate = Gate()
+    limits = {"max_in_flight": CAPACITY, "queue": {"size": QUEUE, "timeout": "1h"}}
+    async with backend(gate.script) as behind, running(one_pool(behind.port, pool=limits)) as lb:
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            answer = await lb.ask()
+            statuses.append(answer.status)
+            assert answer.status == 200 or "1" == answer.get("retry-after")
+
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(10):
+                before = len(statuses)
+                for _ in range(3 * CAPACITY):
+                    tasks.create_task(ask())
+                served = before + 2 * CAPACITY - (QUEUE if number == 0 else 0)
+                await until(lambda served=served: (served, CAPACITY) == (len(statuses), len(gate.inside)))  # type: ignore[misc]
+                assert {503} == set(statuses[before:])
+                gate.open()
+                served += CAPACITY
+                await until(lambda served=served: (served, QUEUE) == (len(statuses), len(gate.inside)))  # type: ignore[misc]
+                assert {200} == set(statuses[served - CAPACITY :])
+            gate.open()
+        counted = lb.balancer.counters()
+        assert (10 * CAPACITY + QUEUE, statuses.count(503)) == (counted["answered"], counted["full"])
+
+
+SERVICE_S: Final = 0.2
+
+
+@pytest.mark.slow
+@ON_UVLOOP
+async def test_case_71_two_workers_keep_the_places_busy_under_an_open_loop(tmp_path: Path) -> None:
+    """The same by the clock: two seconds of three times as many as 8 places serve. How busy the places are is counted
+    at the backend, so that a machine that is slow for a while makes them busy and not idle; all but a fifth of
+    that is work for clients that got their answer."""
+    loop = asyncio.get_running_loop()
+    spans: list[tuple[float, float]] = []
+
+    async def script(talk: Talk) -> None:
+        while True:
+            await talk.request()
+            began = loop.time()
+            await asyncio.sleep(SERVICE_S)
+            talk.answer(b"served")
+            spans.append((began, loop.time()))
+
+    limits = {"max_in_flight": CAPACITY, "queue": {"size": QUEUE, "timeout": "1s"}}
+    async with backend(script) as behind, balancing(tmp_path, with_workers(2, behind.port, **limits)) as lb:
+        answers: list[tuple[int, str | None]] = []
+
+        async def ask() -> None:
+            client = await Client.open(lb.port)
+            answer = await client.ask()
+            answers.append((answer.status, answer.get("retry-after")))
+            client.close()
+
+        began, gap_s = loop.time(), SERVICE_S / CAPACITY / 3
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(int(2 / gap_s)):
+                await asyncio.sleep(max(began + number * gap_s - loop.time(), 0))
+                tasks.create_task(ask())
+            ended = loop.time()
+        assert {(200, None), (503, "1")} == set(answers)
+        # The first ones find empty places, and what was begun at the end is served after it.
+        busy_s = sum(min(end, ended) - start for start, end in spans if start < ended)
+        assert busy_s > GOODPUT * CAPACITY * (ended - spans[0][0])
+        assert len(spans) == answers.count((200, None))
+        counted = (await lb.status())["counters"]
+        assert len(answers) == counted["answered"] + counted["full"] + counted["queue_timeout"]
+
+
+async def test_case_72_beyond_max_connections_clients_wait_and_are_let_in_when_others_go() -> None:
+    """The answer that the case asks for is the kernel's: a connection that is open and waits. None is refused, and of
+    those that wait none reaches a backend."""
+    async with faulty(listener={"max_connections": 3, "backlog": 16}) as (lb, (one,)):
+        clients = [await lb.client() for _ in range(10)]
+        for client in clients:
+            client.get()
+        for number, client in enumerate(clients):
+            assert 200 == (await client.answer()).status
+            assert len(one.requests) <= number + 3
+            client.close()
+        assert 10 == len(one.requests)
+        assert 200 == (await lb.ask()).status
+
+
+@ON_UVLOOP
+async def test_case_72_without_descriptors_nothing_spins_and_accepting_resumes(tmp_path: Path) -> None:
+    """EMFILE leaves the socket readable: who just tries again uses a whole core. A second of it costs less than half of
+    one of CPU time (it is a few milliseconds), and who waited is served when there are descriptors again."""
+    listener = {"max_connections": 50, "backlog": 64}
+    async with (
+        FaultyBackend("one") as one,
+        balancing(tmp_path, {**one_pool(one.port, listener=listener), "workers": 1}) as lb,
+    ):
+        (worker,) = await lb.workers()
+        usual = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        used = max(int(name) for name in os.listdir(f"/proc/{worker}/fd")) + 1
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 5, usual[1]))
+        clients = [await Client.open(lb.port) for _ in range(20)]
+        await until(lambda: "out of file descriptors" in lb.program.complained)
+        before = cpu_s(worker)
+        await asyncio.sleep(1.0)
+        assert cpu_s(worker) - before < 0.5
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, usual)
+        for client in clients:
+            assert 200 == (await client.ask()).status
+            client.close()
+
+
+async def queued(lb: Running, count: int) -> None:
+    """Wait until so many requests have come to wait."""
+    await until(lambda: lb.balancer.counters()["queued"] == count)
+
+
+async def test_case_73_who_waits_longer_than_the_queue_allows_is_told_so_and_never_served() -> None:
+    """RFC 9110 15.6.4: 503 with Retry-After at the timeout, with the place still taken; what was let go does not come
+    to the backend when there is one."""
+    gate = Gate()
+    limits = {"max_in_flight": 1, "queue": {"size": 10, "timeout": "300ms"}}
+    async with backend(gate.script) as behind, running(one_pool(behind.port, pool=limits)) as lb:
+        first = await lb.client()
+        first.get("/first")
+        await until(lambda: gate.inside)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answers = await asyncio.gather(*[lb.ask(f"/late/{number}") for number in range(3)])
+        assert loop.time() - began >= 0.3
+        assert {(503, "1", "keep-alive")} == {
+            (answer.status, answer.get("retry-after"), answer.get("connection") or "keep-alive") for answer in answers
+        }
+        assert ["queue_timeout"] * 3 == lb.words()
+        gate.open()
+        assert 200 == (await first.answer()).status
+        first.get("/last")
+        await until(lambda: gate.inside)
+        gate.open()
+        assert 200 == (await first.answer()).status
+        assert ["/first", "/last"] == [seen.target for seen in behind.requests]
+
+
+@pytest.mark.parametrize("leave", [Client.close, Client.reset])
+async def test_case_73_a_client_that_left_while_it_waited_is_not_served(leave: Callable[[Client], None]) -> None:
+    """Work for nobody is what keeps an overloaded server overloaded. The next one has its turn, and its place."""
+    gate = Gate()
+    limits = {"max_in_flight": 1, "queue": {"size": 2, "timeout": "1h"}}
+    async with backend(gate.script) as behind, running(one_pool(behind.port, pool=limits)) as lb:
+        first, gone, stays, late = [await lb.client() for _ in range(4)]
+        first.get("/first")
+        await until(lambda: gate.inside)
+        for number, (client, path) in enumerate(((gone, "/gone"), (stays, "/stays")), start=1):
+            client.get(path)
+            await queued(lb, number)
+        leave(gone)
+        await until(lambda: ["client_gone"] == lb.words())
+        late.get("/late")  # has the place in the queue that is free
+        await queued(lb, 3)
+        for client in (first, stays, late):
+            await until(lambda: gate.inside)
+            gate.open()
+            assert b"served" == (await client.answer()).body
+        assert ["/first", "/stays", "/late"] == [seen.target for seen in behind.requests]
 
 
 @pytest.mark.slow

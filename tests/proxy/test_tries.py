@@ -169,6 +169,33 @@ def test_a_stale_connection_is_no_retry_and_counted_as_saved(make: Make) -> None
     assert (1, 0) == (read["stale_saved"], read["retries"])
 
 
+def test_nor_is_it_another_one_where_it_happens_to_a_retry(make: Make) -> None:
+    world = make("ab")
+    client = world.client()
+    client >> GET
+    closing = world.accept("a")
+    closing << GOT
+    closing >> ok(b"ok", "Connection: close")
+    client << ok()
+    client >> GET
+    kept = world.accept("b")
+    kept << GOT
+    kept >> ok()
+    client << ok()
+    client >> GET
+    failing = world.accept("a")
+    failing << GOT
+    failing.eof()
+    kept << GOT
+    kept.eof()
+    fresh = world.accept("b")
+    fresh << GOT
+    fresh >> ok()
+    client << ok()
+    read = world.counters.read()
+    assert (1, 1, 2) == (read["stale_saved"], read["retries"], world.records[-1].tries)
+
+
 def test_a_connection_whose_end_is_seen_before_it_is_used_again_is_counted(make: Make) -> None:
     world = make("a")
     client = world.client()

@@ -1,4 +1,4 @@
-"""Limits at the front door on real sockets: docs/cases.md H 71 and 72, D 41."""
+"""Limits at the front door on real sockets: docs/limits.md, and docs/cases.md H 72, D 41."""
 
 import asyncio
 import os

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from steelyard.observe.counters import EVENTS
 from tests.soak.checks import Check
 from tests.soak.run import Soaked, soak
 from tests.soak.tally import ANSWERED, CUT, LEFT, LOST, Tally
@@ -81,6 +82,8 @@ def _show(soaked: Soaked, console: Console) -> None:
     done.add_row("requests", f"{len(tally.requests):,}: {outcomes}")
     done.add_row("statuses", _counted(Counter({str(status): count for status, count in tally.statuses.items()})))
     done.add_row("in the log", f"{_counted(soaked.words)}; with several tries {soaked.retried:,}")
+    events = Counter({name: soaked.counters.get(name, 0) for name in EVENTS})
+    done.add_row("on the way", _counted(events))
     done.add_row("received", f"{tally.bytes_received:,} bytes in answers, {tally.tunnelled:,} through tunnels")
     done.add_row("faults", _counted(Counter(soaked.met)))
     done.add_row("reloads", str(tally.reloads))

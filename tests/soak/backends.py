@@ -176,6 +176,7 @@ class Backends:
         return {
             "open": sum(backend.open for backend in self.made),
             "requests": len(self.heads),
+            "heads": sum(self.heads.values()),
             "often": {token: times for token, times in self.heads.items() if times > 1},
             "met": self.met,
             "posts twice": [token for token, times in self.posts.items() if times > 1],

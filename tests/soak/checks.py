@@ -1,7 +1,8 @@
 """What must hold at the end of a soak, each with its figures.
 
 The balancer's side of the books is its access log: a line for each exchange. Every request whose answer its client read
-must stand there once, with the status that the client saw; no request twice; none that nobody sent.
+must stand there once, with the status that the client saw; no request twice; none that nobody sent. Its counters are a
+second book, kept in memory that all workers share: each exchange once, under the word that the log has for it.
 """
 
 import json
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from steelyard.observe.counters import ANSWERED as WELL
+from steelyard.observe.counters import OUTCOMES
 from tests.soak.echo import token_in
 from tests.soak.tally import ANSWERED, CUT, LEFT, LOST, Tally
 
@@ -132,6 +135,30 @@ def of_books(tally: Tally, records: Sequence[Mapping[str, Any]], backends: Mappi
         Check("garbage is logged once", enough, f"{nameless} lines for {tally.refused_garbage} refusals"),
         Check("no request reaches backends untold", reached <= tried, f"{reached} came, {tried} are logged"),
         Check("tries are counted", not often, f"{len(often)} came more often", _tokens(often, tally)),
+    ]
+
+
+def of_counters(
+    counters: Mapping[str, int], records: Sequence[Mapping[str, Any]], backends: Mapping[str, Any]
+) -> list[Check]:
+    """The counters against the log, and both against what came to the backends."""
+    words = Counter(WELL if record["word"] == "-" else record["word"] for record in records)
+    other = [
+        f"{word}: {counters[word]} counted, {words[word]} logged" for word in OUTCOMES if counters[word] != words[word]
+    ]
+    tries = sum(record["tries"] for record in records)
+    more = sum(record["tries"] - 1 for record in records if record["tries"] > 1)
+    retries, hedges, saved = counters["retries"], counters["hedges"], counters["stale_saved"]
+    again = f"{retries} retries and {hedges} hedges, {more} in the log"
+    waited = f"{counters['queued']} waited, {counters['queue_timeout']} for too long"
+    heads = backends["heads"]
+    return [
+        Check("every request is counted once", not other, f"{sum(counters[w] for w in OUTCOMES)}", _listed(other)),
+        Check("every further try is counted", retries + hedges == more, again, "proxy/tries.py"),
+        Check("a hedge is won once", counters["hedges_won"] <= hedges, f"{counters['hedges_won']} of {hedges}"),
+        Check("who gives up waiting has waited", counters["queue_timeout"] <= counters["queued"], waited),
+        # A try may end before its request has come anywhere; a second connection for the same one is counted as saved.
+        Check("backends get no try untold", heads <= tries + saved, f"{heads} came, {tries} tries and {saved} saved"),
     ]
 
 

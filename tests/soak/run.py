@@ -10,7 +10,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from tests.processes.balancer import Balancer, balancing
 from tests.real.client import HOST
-from tests.real.support import running
-from tests.soak.checks import Check, Rest, at_rest, of_books, of_clients, records_in
+from tests.real.support import running, until
+from tests.soak.checks import Check, Rest, at_rest, of_books, of_clients, of_counters, records_in
 from tests.soak.clients import Sessions
 from tests.soak.echo import HEALTH
 from tests.soak.tally import Tally
@@ -47,17 +47,54 @@ POLICIES: Final[tuple[Any, ...]] = (
     *({"name": name, "key": "path"} for name in ("consistent_hash", "hash", "maglev", "rendezvous")),
 )
 
+BREAKER: Final = {"consecutive_failures": 5, "min_requests": 10, "window": "1s", "open_for": "300ms"}
+# What a pool may have beside its backends: in how many of ten configurations, and what.
+EXTRAS: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
+    "hedge": (4, ["20ms", "100ms", "p95"]),
+    "max_in_flight": (4, [6, 12]),
+    "queue": (4, [{"size": 10, "timeout": "100ms"}, {"size": 100, "timeout": "1s"}]),
+    "ejection": (
+        7,
+        [
+            False,
+            {"penalty": "200ms", "max_penalty": "1s"},
+            {
+                "penalty": "200ms",
+                "max_ejected": "100%",
+                "errors": 2,
+                "window": "1s",
+                "min_requests": 10,
+                "min_backends": 3,
+            },
+        ],
+    ),
+    "circuit_breaker": (3, [BREAKER, {**BREAKER, "slow_call": "100ms"}]),
+    "pool_circuit_breaker": (1, [{**BREAKER, "error_rate": "90%", "consecutive_failures": 20}]),
+    "retry": (5, [{"on_status": [502, 503]}, {"try_timeout": "200ms"}, {"same_backend": 1, "tries": 2}]),
+    "slow_start": (2, ["1s"]),
+}
+# And a listener. Where a rate is only tried out, nobody is refused.
+OF_LISTENER: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
+    "max_in_flight": (2, [16]),
+    "routes": (4, [[{"pool": "web", "rate_limit": {"rate": "50/s", "dry_run": True}}]]),
+    "max_connections": (2, [500]),
+}
+
 Say = Callable[[str, float, Tally], None]
 
 
 @dataclass
 class Soaked:
-    """What was done, and what of it holds. met: the faults; words: of the access log; retried: with several tries."""
+    """What was done, and what of it holds.
+
+    met: the faults; words: of the access log; retried: with several tries; counters: of `steelyard status --json`.
+    """
 
     tally: Tally
     met: Mapping[str, int] = field(default_factory=dict)
     words: Counter[str] = field(default_factory=Counter)
     retried: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
 
 
@@ -98,17 +135,29 @@ async def backends(seed: int) -> AsyncIterator[BackendProcess]:
 
 
 def configuration(chance: random.Random, ports: list[int], log: Path | None) -> dict[str, Any]:
-    """Any of those that serve: some of the backends, any weights, any policy."""
+    """Any of those that serve: some of the backends, any weights, any policy, some of all that a pool may have."""
     some = chance.sample(ports, chance.randrange(2, len(ports) + 1))
     entries = [{"address": f"{HOST}:{port}", "weight": chance.randrange(1, 5)} for port in some]
+    extras = _some(chance, EXTRAS)
+    if "queue" in extras:
+        extras.setdefault("max_in_flight", 8)
     pool = {
         "policy": chance.choice(POLICIES),
         "backends": entries,
         "health_check": {"kind": "http", "path": HEALTH, "interval": "500ms", "timeout": "300ms", "rise": 1, "fall": 2},
         "timeouts": {"connect": "500ms", "response": "1s", "idle": "1s", "tunnel": "5s"},
+        **extras,
     }
-    config: dict[str, Any] = {"listeners": {"web": {"bind": f"{HOST}:0", "pool": "web"}}, "pools": {"web": pool}}
+    place = {"bind": f"{HOST}:0", **_some(chance, OF_LISTENER)}
+    if "routes" not in place:
+        place["pool"] = "web"
+    config: dict[str, Any] = {"listeners": {"web": place}, "pools": {"web": pool}}
     return config if log is None else {**config, "workers": WORKERS, "access_log": str(log)}
+
+
+def _some(chance: random.Random, extras: Mapping[str, tuple[int, Sequence[Any]]]) -> dict[str, Any]:
+    """Some of them, as often as they say."""
+    return {name: chance.choice(values) for name, (often, values) in extras.items() if chance.randrange(10) < often}
 
 
 async def soak(seconds: float, seed: int, home: Path, say: Say) -> Soaked:
@@ -157,6 +206,8 @@ async def _processes(
     soaked.words = Counter(record["word"] for record in records)
     soaked.retried = sum(record["tries"] > 1 for record in records)
     soaked.checks += of_books(tally, records, numbers)
+    soaked.counters = status["counters"]
+    soaked.checks += of_counters(soaked.counters, records, numbers)
 
 
 async def _busy(
@@ -215,19 +266,24 @@ async def _embedded(seconds: float, chance: random.Random, served: BackendProces
     tally = Tally("e")
     before = await served.ask("stir")
     records: list[Mapping[str, Any]] = []
+    counters: Mapping[str, int] = {}
     left = ""
     try:
         async with running(configuration(chance, served.ports, None)) as lb:
             await _busy("embedded", seconds, Sessions(lb.port, tally), chance, say)
             await served.ask("calm")
+            await until(lambda: lb.balancer._running().clients() == 0, "every client has gone")
+            counters = lb.balancer.counters()
         records = [record._asdict() for record in lb.records]
     except (AssertionError, TimeoutError) as exc:
         left = f"{type(exc).__name__} {exc}"
     numbers = await served.ask("numbers")
     numbers["requests"] -= before["requests"]
+    numbers["heads"] -= before["heads"]
     numbers["posts twice"] = [token for token in numbers["posts twice"] if token in tally.requests]
     numbers["often"] = {token: times for token, times in numbers["often"].items() if token in tally.requests}
     checks = [Check("no task is left", not left, f"{len(records)} exchanges", left)]
     if not left:
         checks += of_clients(tally, numbers) + of_books(tally, records, numbers)
+        checks += of_counters(counters, records, numbers)
     return [check._replace(what=f"embedded: {check.what}") for check in checks]

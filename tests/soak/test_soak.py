@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.soak.checks import Check, Rest, at_rest, of_books, of_clients
+from steelyard.observe.counters import NAMES
+from tests.soak.checks import Check, Rest, at_rest, of_books, of_clients, of_counters
 from tests.soak.echo import answer_body, target, token_in
 from tests.soak.run import soak
 from tests.soak.tally import ANSWERED, CUT, LOST, Tally
@@ -33,7 +34,7 @@ def test_an_answer_is_known_by_the_token_of_its_request() -> None:
     assert answer_body(target("t8", 100), b"x") != body != answer_body(target("t7", 100), b"y")
 
 
-BACKENDS: dict[str, Any] = {"open": 0, "posts twice": [], "malformed": 0, "requests": 0, "often": {}}
+BACKENDS: dict[str, Any] = {"open": 0, "posts twice": [], "malformed": 0, "requests": 0, "heads": 0, "often": {}}
 
 
 def failing(checks: list[Check]) -> list[str]:
@@ -77,6 +78,37 @@ def test_a_request_at_a_backend_that_the_log_does_not_know_is_seen() -> None:
     once, often = {**BACKENDS, "requests": 2}, {**BACKENDS, "often": dict.fromkeys(tally.requests, 3)}
     assert ["no request reaches backends untold"] == failing(of_books(tally, [record(tally)], once))
     assert ["tries are counted"] == failing(of_books(tally, [record(tally)], often))
+
+
+COUNTERS: dict[str, int] = {**dict.fromkeys(NAMES, 0), "answered": 2, "retries": 2, "hedges": 1, "stale_saved": 1}
+# Two exchanges: one with four tries, the last of which was a hedge, one with one.
+LOGGED: list[dict[str, Any]] = [{"word": "-", "tries": 4}, {"word": "-", "tries": 1}]
+CAME: dict[str, Any] = {**BACKENDS, "heads": 6}
+
+
+def test_counters_that_agree_hold() -> None:
+    assert [] == failing(of_counters(COUNTERS, LOGGED, CAME))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"answered": 3}, "every request is counted once"),
+        ({"answered": 1, "truncated": 1}, "every request is counted once"),
+        ({"retries": 3}, "every further try is counted"),
+        ({"hedges_won": 2}, "a hedge is won once"),
+        ({"stale_saved": 0}, "backends get no try untold"),
+    ],
+)
+def test_counters_that_differ_do_not(change: dict[str, int], expected: str) -> None:
+    assert [expected] == failing(of_counters({**COUNTERS, **change}, LOGGED, CAME))
+
+
+def test_who_gave_up_waiting_and_never_waited_is_seen() -> None:
+    late = [{"word": "queue_timeout", "tries": 0}]
+    counters = {**COUNTERS, "queue_timeout": 1}
+    assert ["who gives up waiting has waited"] == failing(of_counters(counters, LOGGED + late, CAME))
+    assert [] == failing(of_counters({**counters, "queued": 1}, LOGGED + late, CAME))
 
 
 def test_what_clients_and_backends_complain_of_is_seen() -> None:
