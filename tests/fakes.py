@@ -31,6 +31,7 @@ from typing import Any, Final, Self
 
 from steelyard.control.ledger import Ledger
 from steelyard.core.backend import Backend
+from steelyard.core.door import IN_FLIGHT as DOOR_IN_FLIGHT
 from steelyard.core.pool import Pool
 from steelyard.core.router import Router
 from steelyard.core.spec import (
@@ -47,7 +48,7 @@ from steelyard.core.spec import (
     Spec,
     StickySpec,
 )
-from steelyard.core.table import FIRST_ROW, IN_FLIGHT, Table
+from steelyard.core.table import CIRCUIT_BITS, FIRST_ROW, IN_FLIGHT, TRYING, Table
 from steelyard.errors import Kind
 from steelyard.observe.accesslog import Record
 from steelyard.observe.counters import OUTCOMES, Counters
@@ -655,6 +656,12 @@ class World:
         assert [] == [row for row in range(FIRST_ROW, table.rows) if table.total(row, IN_FLIGHT)], (
             "nor is anything where it was"
         )
+        door = self.context.door
+        assert 0 == door.table.total(door.row, DOOR_IN_FLIGHT), "the listener counts one that has ended"
+        queue = self.connections.queue
+        assert queue is None or 0 == queue.room.waiting, "somebody waits, though all is over"
+        circuits = [self.pool.circuit(), *[backend.circuit() for backend in self.pool.backends]]
+        assert [] == [one for one in circuits if one & CIRCUIT_BITS == TRYING], "a trial was lost"
         assert [] == self.loop.failures, "a callback failed"
         assert [] == self.dialled, "a dial goes on for nobody"
         assert set() == self.context.downstreams

@@ -11,10 +11,17 @@ from hypothesis import Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from steelyard.core.door import IN_FLIGHT
 from steelyard.core.spec import (
+    AdaptiveSpec,
+    After,
+    BreakerSpec,
+    EjectionSpec,
     HealthCheckSpec,
+    HedgeSpec,
     ListenerTimeouts,
     PoolTimeouts,
+    QueueSpec,
     RespondSpec,
     RetrySpec,
     RouteSpec,
@@ -82,7 +89,7 @@ class Server:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One listener and two backends under everything that can happen to them."""
+    """One listener and two or three backends under everything that can happen to them."""
 
     @initialize(
         checked=st.booleans(),
@@ -94,6 +101,15 @@ class AnyOrder(RuleBasedStateMachine):
         max_idle=st.sampled_from([0, 1, 256]),
         looks=st.booleans(),
         sticky=st.booleans(),
+        hedge=st.sampled_from([None, 0.02, 1.0]),
+        queue=st.sampled_from([None, QueueSpec(1, 1.0), QueueSpec(3, 5.0)]),
+        full=st.sampled_from([None, 1, 2, "found"]),
+        at_the_door=st.sampled_from([None, 2]),
+        try_timeout=st.sampled_from([None, 1.0]),
+        tries=st.sampled_from([2, 3]),
+        ejects=st.booleans(),
+        breaks=st.booleans(),
+        breaks_whole=st.booleans(),
     )
     def begin(
         self,
@@ -106,12 +122,29 @@ class AnyOrder(RuleBasedStateMachine):
         max_idle: int,
         looks: bool,
         sticky: bool,
+        hedge: float | None,
+        queue: QueueSpec | None,
+        full: int | str | None,
+        at_the_door: int | None,
+        try_timeout: float | None,
+        tries: int,
+        ejects: bool,
+        breaks: bool,
+        breaks_whole: bool,
     ) -> None:
         self.world = World(
-            "ab",
+            "ab" if tries == 2 else "abc",
             routes=ROUTES,
             retry=RetrySpec(
-                same_backend=same, on_status=(503,), mark_down=mark_down, hold_body_bytes=hold, budget=None
+                tries=tries,
+                same_backend=same,
+                delay_s=0.5,
+                max_delay_s=1.0,
+                try_timeout_s=try_timeout,
+                on_status=(503,),
+                mark_down=mark_down,
+                hold_body_bytes=hold,
+                budget=None,
             ),
             timeouts=PoolTimeouts(3.0, 10.0, total, 30.0, 20.0),
             client_timeouts=ListenerTimeouts(5.0, 8.0, 25.0, 6.0),
@@ -121,6 +154,14 @@ class AnyOrder(RuleBasedStateMachine):
             policy="hash" if looks else "round_robin",
             key="body:0" if looks else None,
             sticky=StickySpec("lb", "a secret") if sticky else None,
+            hedge=None if hedge is None else HedgeSpec(After(hedge, None)),
+            queue=queue,
+            max_in_flight=full if isinstance(full, int) else None,
+            adaptive_limit=AdaptiveSpec(1, 3) if full == "found" else None,
+            ejection=EjectionSpec(errors=1, penalty_s=5.0, max_penalty_s=9.0, max_ejected=0.6) if ejects else None,
+            circuit_breaker=BreakerSpec(2, None, open_for_s=3.0, trials=2) if breaks else None,
+            pool_circuit_breaker=BreakerSpec(3, None, open_for_s=3.0) if breaks_whole else None,
+            listener={"max_in_flight": at_the_door},
         )
         self.clients: list[Client] = []
         self.servers: list[Server] = []
@@ -357,11 +398,22 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         flying: dict[str, int] = {}
+        counted = queued = 0
         for client in self.clients:
             exchange = client.peer.transport.protocol.exchange
-            if exchange is not None and exchange.backend is not None:
-                flying[exchange.backend.host] = flying.get(exchange.backend.host, 0) + 1
+            if exchange is None:
+                continue
+            counted += exchange.counted
+            queued += exchange.queued
+            beside = exchange.hedge is not None and not exchange.hedge.leads
+            for backend in (exchange.backend, exchange.hedge.backend if beside else None):
+                if backend is not None:
+                    flying[backend.host] = flying.get(backend.host, 0) + 1
         assert flying == self.world.in_flight
+        door = self.world.context.door
+        assert counted == door.table.total(door.row, IN_FLIGHT)
+        queue = self.world.connections.queue
+        assert queued == (0 if queue is None else queue.room.waiting)
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

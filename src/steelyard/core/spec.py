@@ -293,7 +293,7 @@ class After(NamedTuple):
 class HedgeSpec:
     """A second backend is asked as well when the first one is slow, and the first answer counts. Safe methods only."""
 
-    after: After = _default(After(None, 0.95), "one request in twenty is sent twice, and the slowest ones are gone")
+    after: After = _default(After(None, 0.95), "one or two requests in twenty are sent twice, and the slowest are gone")
 
 
 @dataclass(frozen=True, slots=True)

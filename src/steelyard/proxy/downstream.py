@@ -6,7 +6,8 @@ writes as it came in: the head is joined with the first piece of the body.
 
 Every way of closing lets the client see what happened: after an answer that ends the connection early, the
 rest of the request is read and thrown away for a while, since closing at once would reset the connection and
-could take the answer with it (RFC 9112 section 9.6). An answer that broke off is never made to look whole.
+could take the answer with it (RFC 9112 section 9.6). An answer that broke off is never made to look whole. Only who has
+too many connections already is closed at once: it is not to have one more, even for a moment.
 
 Compiled; not a subclass of asyncio.Protocol, since an extension type cannot be one, so it defines all callbacks.
 """

@@ -28,7 +28,7 @@ cdef class Exchange(Tries):
     cdef bint client_eof
     cdef bint upstream_eof
     cdef readonly bint finished
-    cdef bint counted
+    cdef readonly bint counted
 
     @cython.locals(route=Route)
     cpdef start(self, double now)

@@ -1,7 +1,8 @@
 """A second try beside a slow first one: whichever is answered first counts, and the other one is dropped.
 
 One slow answer in twenty is often one server's pause, and another server would have answered long ago. To ask it as
-well, once the first has taken longer than nineteen of twenty do, costs one request in twenty and cuts off the tail.
+well, once the first has taken longer than nineteen of twenty do, costs some five to ten requests in a hundred and cuts
+off the tail.
 Only for safe methods (RFC 9110 section 9.2.1), since both tries may run; and each hedge is paid for from the retry
 budget, so that a pool that is slow as a whole is not asked twice.
 

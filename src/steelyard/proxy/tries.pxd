@@ -35,8 +35,8 @@ cdef class Tries(Receiver):
     cdef readonly Backend backend
     cdef Upstream upstream
     cdef object dial
-    cdef object hedge
-    cdef bint queued
+    cdef readonly object hedge
+    cdef readonly bint queued
     cdef bint pausing
     cdef object timer
     cdef object try_timer
