@@ -183,6 +183,7 @@ async def _put_into_force(spec: Spec, worker: Worker, ledger: Ledger, checks: Ch
         raise
 
     async def switch() -> None:
+        ledger.raise_weights(spec, plan)
         await worker.switch(change, sockets)
         for key, file in files.items():
             worker.listeners[key].file = file

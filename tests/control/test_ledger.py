@@ -331,3 +331,17 @@ def test_no_row_is_held_twice_and_none_in_flight_is_given_out(
                 ledger.drop(plan)
         held = {row for of_pool in ledger.rows.values() for row in (*of_pool.tiers, *of_pool.backends)}
         assert sorted([*held, *ledger.free]) == list(range(FIRST, ledger.used))
+
+
+def test_weights_that_rise_are_set_before_the_switch_and_those_that_fall_after_it() -> None:
+    """Else a backend would have lost its weight while the other one still waits for its own."""
+    ledger = a_ledger()
+    take(ledger, pools(A, BackendSpec("b", 1, 0)))
+    spec = pools(BackendSpec("a", 1, 0), B, C)
+    plan = ledger.plan(spec)
+    generation = ledger.table.get(plan["web"].tiers[0], cells.GENERATION)
+    ledger.raise_weights(spec, plan)
+    assert [(1, 1000), (1, 1000), (1, 1000)] == weights(ledger, plan["web"].backends)
+    assert generation < ledger.table.get(plan["web"].tiers[0], cells.GENERATION)
+    ledger.settle(spec, plan)
+    assert [(0, 0), (1, 1000), (1, 1000)] == weights(ledger, plan["web"].backends)

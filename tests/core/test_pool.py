@@ -1187,16 +1187,111 @@ def test_a_pool_whose_circuit_is_open_refuses_and_says_when_it_tries_again() -> 
     ] == made.told
 
 
-def test_the_trial_of_a_pool_is_tried_nowhere_else_when_it_fails() -> None:
+def test_the_last_one_of_a_tier_is_not_ejected_for_the_sake_of_a_backup() -> None:
+    """Backups are for servers that are down: one client's page that always fails must not bring them in."""
+    made = Failing(backends=(A, BackendSpec("b", 1, backup=True)), ejection=EjectionSpec())
+    for _ in range(20):
+        made.end(made.ask(), True)
+    assert [] == made.told
+    assert "a" == made.ask()[1].host
+
+
+@pytest.mark.parametrize(("failed", "said"), [(True, "open for 10 s: the trial failed"), (False, "closed")])
+def test_the_trial_of_a_pool_is_tried_elsewhere_like_any_request_and_the_last_try_decides(
+    failed: bool, said: str
+) -> None:
     made = Failing(pool_circuit_breaker=TRIPPY)
     made.serve("ab", 2)
     made.now = 110.0
     request, first = made.ask()
     request.tried = [first]
-    assert not made.pool.has_other(request)
+    assert made.pool.has_other(request)
+    second = taken(made.pool, request)
+    made.pool.release(request, first, True, made.now, final=False)
+    assert BREAKER_OPEN is made.refused().kind
+    made.end((request, second), failed)
+    assert f"pool circuit {said}" == made.told[-1]
+
+
+def test_a_request_that_is_saved_by_a_retry_is_no_failure_of_the_pool() -> None:
+    made = Failing(pool_circuit_breaker=TRIPPY)
+    for _ in range(9):
+        request, first = made.ask()
+        request.tried = [first]
+        second = taken(made.pool, request)
+        made.pool.release(request, first, True, made.now, final=False)
+        made.end((request, second))
+    assert [] == [one for one in made.told if "pool" in one]
+
+
+def test_the_head_of_an_answer_decides_a_trial_whatever_the_client_does_then() -> None:
+    made = Failing(
+        circuit_breaker=replace(TRIPPY, consecutive_failures=1), pool_circuit_breaker=TRIPPY, backends=(A, B)
+    )
+    made.serve("ab", 2)
+    made.now = 110.0
+    request, backend = made.ask()
+    made.pool.answered_head(request, backend, False, 0.1, made.now)
+    assert request.trials is None
+    assert 0 == made.pool.circuit() == backend.circuit()
+    made.pool.release(request, backend, False, made.now)
+    assert 0 == made.pool.circuit() == backend.circuit()
+
+
+def test_a_bad_head_decides_for_its_backend_and_the_last_try_for_the_pool() -> None:
+    made = Failing(
+        circuit_breaker=replace(TRIPPY, consecutive_failures=1), pool_circuit_breaker=TRIPPY, backends=(A, B)
+    )
+    made.serve("ab", 2)
+    made.now = 110.0
+    request, backend = made.ask()
+    made.pool.answered_head(request, backend, True, 0.1, made.now)
+    assert OPEN == backend.circuit() & CIRCUIT_BITS
+    assert TRYING == made.pool.circuit() & CIRCUIT_BITS
+    made.pool.release(request, backend, True, made.now, 0.1, 500)
+    assert OPEN == made.pool.circuit() & CIRCUIT_BITS
+
+
+def test_a_request_that_is_not_whole_is_no_trial() -> None:
+    made = Failing(circuit_breaker=TRIPPY)
+    made.serve("a", 6)
+    made.now = 110.0
+    for _ in range(6):
+        request = Pick(zero, now=made.now)
+        request.whole = False
+        found = taken(made.pool, request)
+        assert "a" != found.host
+        assert request.tried is None
+        assert request.trials is None
+        made.end((request, found))
+    assert HALF_OPEN == made.pool.backends[0].circuit()
+    for backend in made.pool.backends[1:]:
+        backend.set_draining(True)
+    request = Pick(zero, now=made.now)
+    request.whole = False
+    assert (BREAKER_OPEN, 1) == (refused(made.pool, request).kind, refused(made.pool, request).retry_after_s)
+
+
+def test_a_request_that_is_not_whole_is_no_trial_of_a_pool_either() -> None:
+    made = Failing(pool_circuit_breaker=TRIPPY)
+    made.serve("ab", 2)
+    made.now = 110.0
+    request = Pick(zero, now=made.now)
+    request.whole = False
     assert BREAKER_OPEN is refused(made.pool, request).kind
-    made.end((request, first), True)
-    assert "pool circuit open for 10 s: the trial failed" == made.told[-1]
+    assert "a" == made.ask()[1].host or made.told
+
+
+def test_who_is_overtaken_again_and_again_is_left_alone() -> None:
+    """A backend that never answers is hidden by hedges: to be overtaken counts as an error, though not as a failure."""
+    made = Failing(circuit_breaker=replace(TRIPPY, consecutive_failures=5, error_rate=None))
+    for _ in range(5):
+        request, backend = Pick(zero, now=made.now), made.pool.backends[0]
+        backend.begin()
+        made.pool.table.add_mine(backend.home, IN_FLIGHT, 1)
+        made.pool.release(request, backend, False, made.now, 0.3, -1, False)
+    assert 0 == made.pool.backends[0].failures
+    assert OPEN == made.pool.backends[0].circuit() & CIRCUIT_BITS
 
 
 def test_a_trial_of_a_pool_that_finds_nobody_leaves_room_for_another() -> None:
@@ -1588,18 +1683,25 @@ class Storm(RuleBasedStateMachine):
             assert held == (request.trials or []), "a trial of nobody"
             return
         self.flying.append((worker, request, found))
-        for row in (self.pools[0].tiers[0].row, found.row):
+        whole = self.pools[0].tiers[0].row
+        new = [row for _, row, _ in request.trials or [] if row not in [one[1] for one in held]]
+        for row in (whole, found.row):
+            if row == whole and whole in [one[1] for one in held]:
+                assert row not in new, "a second trial of the pool"
+                continue
             over = self.now >= ends_at_s(before[row])
             assert before[row] & STOPS == 0 or over, "a request where none may go"
-            assert (before[row] != 0) == (row in [one[1] for one in request.trials or [] if one not in held])
+            assert (before[row] != 0) == (row in new)
 
     @precondition(lambda self: self.flying)
     @rule(at=AT, outcome=st.sampled_from(["answered", "failed", "failed", "left"]))
     def release(self, at: int, outcome: str) -> None:
         worker, request, backend = self.flying.pop(at % len(self.flying))
         latency_s = 0.1 if outcome == "answered" else UNKNOWN_S
-        self.pools[worker].release(request, backend, outcome == "failed", self.now, latency_s)
+        final = all(other is not request for _, other, _ in self.flying)
+        self.pools[worker].release(request, backend, outcome == "failed", self.now, latency_s, final=final)
         assert all(one[0] is not backend for one in request.trials or [])
+        assert not final or request.trials is None
 
     @rule(seconds=st.sampled_from([0.0, 0.5, 3.0, 11.0]))
     def wait(self, seconds: float) -> None:

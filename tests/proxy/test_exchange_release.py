@@ -14,7 +14,7 @@ from steelyard.core import policy as register
 from steelyard.core.backend import Backend
 from steelyard.core.health import State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
-from steelyard.core.spec import EjectionSpec, HealthCheckSpec, PoolTimeouts, RetrySpec, RouteSpec
+from steelyard.core.spec import After, EjectionSpec, HealthCheckSpec, HedgeSpec, PoolTimeouts, RetrySpec, RouteSpec
 from tests.fakes import Peer, World, answer, chunks, forwarded, head, ok, refused, request
 
 Make = Callable[..., World]
@@ -74,7 +74,16 @@ def asked(world: World, sent: bytes = GET) -> tuple[Peer, Peer]:
 
 
 @pytest.mark.parametrize(
-    ("status", "failed"), [("200 OK", False), ("404 No", False), ("499 ?", False), ("500 Oh", True), ("503 Oh", True)]
+    ("status", "failed"),
+    [
+        ("200 OK", False),
+        ("404 No", False),
+        ("499 ?", False),
+        ("500 Oh", True),
+        ("501 ?", False),
+        ("503 Oh", True),
+        ("505 ?", False),
+    ],
 )
 def test_an_answer_tells_when_its_head_came_and_an_error_of_the_backend_is_a_failure(
     spied: Spied, status: str, failed: bool
@@ -194,14 +203,14 @@ def test_a_backend_that_is_too_slow_has_failed_without_a_time(spied: Spied) -> N
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_the_total_timeout_is_the_backends_failure(spied: Spied, begun: bool) -> None:
+def test_the_total_timeout_is_the_backends_failure_until_it_has_begun_to_answer(spied: Spied, begun: bool) -> None:
     world, spy = spied(timeouts=PoolTimeouts(total_s=5.0))
     client, backend = asked(world)
     if begun:
         backend >> answer("HTTP/1.1 200 OK", "Content-Length: 2")
     world.turn(5.0)
     client.take()
-    assert [("a", True, 1.0 if begun else UNKNOWN_S)] == spy.told
+    assert [("a", not begun, 1.0 if begun else UNKNOWN_S)] == spy.told
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -330,3 +339,53 @@ def test_no_answer_is_a_gateway_s_error_and_a_client_that_left_is_none(spied: Sp
     other >> ok()
     client.take()
     assert ["a"] == ejected(world)
+
+
+# What a client causes speaks not against the backend.
+
+UPLOAD = request("POST / HTTP/1.1", "Content-Length: 6", body=b"abc")
+
+
+def test_the_time_that_a_client_takes_to_send_its_body_is_not_the_backends(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world, UPLOAD)
+    world.turn(9.0)
+    client >> b"def"
+    backend.take()
+    world.turn(0.5)
+    backend >> ok()
+    client << ok()
+    assert [("a", False, 0.5)] == spy.told
+
+
+def test_a_backend_that_gives_up_on_a_body_that_does_not_end_has_not_failed(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world, UPLOAD)
+    backend.reset()
+    client << refused(errors.CLOSED_EARLY, close=True)
+    assert [("a", False, UNKNOWN_S)] == spy.told
+
+
+def test_a_backend_that_gives_up_on_a_client_that_does_not_read_has_not_failed(spied: Spied) -> None:
+    world, spy = spied()
+    client, backend = asked(world)
+    client.stop_reading()
+    backend >> answer("HTTP/1.1 200 OK", "Content-Length: 99", body=b"x" * 9)
+    backend.reset()
+    client.read()
+    client.take()
+    assert [("a", False, 1.0)] == spy.told
+
+
+def test_a_first_try_that_a_hedge_has_overtaken_took_at_least_so_long(spied: Spied) -> None:
+    world, spy = spied("ab", hedge=HedgeSpec(After(2.0, None)))
+    client = world.client()
+    client >> GET
+    world.accept("a").take()
+    world.turn(2.0)
+    second = world.accept("b")
+    second.take()
+    world.turn(0.5)
+    second >> ok()
+    client << ok()
+    assert [("a", False, 2.5), ("b", False, 0.5)] == spy.told

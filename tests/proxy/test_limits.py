@@ -252,12 +252,11 @@ def test_a_body_that_was_held_back_before_it_began_has_no_more_time_than_another
     client = world.client()
     if ahead:
         client >> request()
-        backend = world.accept("a")
-        backend.take()
+        world.accept("a").take()
     client >> request("POST / HTTP/1.1", "Content-Length: 1000000", body=b"x" * 70_000)
     if ahead:
         assert not client.transport.reading
-        backend >> ok()
+        world.peers[1] >> ok()
         client << ok()
     else:
         world.accept("a").take()

@@ -140,6 +140,20 @@ class Ledger:
         self.free.extend(row for row in plan.all() if row not in held)
         self._take_lots_back(plan, self.spec, self.rows)
 
+    def raise_weights(self, spec: Spec, plan: Rows) -> None:
+        """Set those weights that rise, before the workers switch; those that fall are set by `settle`, after it.
+
+        So there is no moment in which one backend has its weight no more and the other has not got its own yet.
+        """
+        before = {(pool.name, one.address): one.weight for pool in self.spec.pools for one in pool.backends}
+        for pool in spec.pools:
+            rows = plan[pool.name]
+            home = dict(zip(ranks_of(pool), rows.tiers, strict=True))
+            for one, row in zip(pool.backends, rows.backends, strict=True):
+                if one.weight > before.get((pool.name, one.address), one.weight):
+                    self._weigh(one, row)
+                    self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
+
     def settle(self, spec: Spec, plan: Rows) -> None:
         """A planned configuration comes into force: no worker looks at rows that are in it no more."""
         before = {

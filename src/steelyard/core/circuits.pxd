@@ -26,7 +26,11 @@ cdef class Circuits:
     cdef int go_back(self, int64_t trial) except -1
     @cython.locals(trial=int64_t)
     cdef bint lets_through(self, Pick request, Backend backend) except -1
+    cdef bint carries(self, Pick request, Backend backend) except -1
     cdef carry(self, Pick request, Backend backend, Py_ssize_t row, int64_t trial)
-    @cython.locals(tried_backend=bint, tried_whole=bint, row=Py_ssize_t, trial=int64_t)
-    cdef ended(self, Pick request, Backend backend, bint failed, double latency_s, double now)
+    cpdef answered(self, Pick request, Backend backend, bint failed, double latency_s, double now)
+    @cython.locals(tried_backend=bint, tried_whole=bint)
+    cpdef ended(self, Pick request, Backend backend, bint failed, double latency_s, double now, bint final=*)
+    @cython.locals(rules=Breaker, row=Py_ssize_t, trial=int64_t)
+    cdef bint decide(self, Pick request, Backend backend, bint failed, double latency_s, double now) except -1
     cdef say(self, Backend backend, str what)

@@ -1,8 +1,10 @@
 """The circuit breakers of a pool: one for each backend, one for the pool as a whole, either or none.
 
-Where a circuit is half-open one request at a time may try. That request carries its trial from `acquire` to `release`,
-and what came of it there decides; every other request is only counted. A request may carry several: of the pool and of
-a backend, and of two backends while it is hedged.
+Where a circuit is half-open one request at a time may try. That request carries its trial from `acquire` on, and the
+head of its answer decides, or the end of the try where there is none; every other request is only counted. It must be
+whole: else its client could keep the trial for as long as it likes. A request may carry several: of the pool and of a
+backend, and of two backends while it is hedged. The pool's own circuit goes by what clients get: it is told of the last
+try of each request.
 Source: core/breaker.py has the rules of one circuit.
 """
 
@@ -59,10 +61,12 @@ class Circuits:
         if self.whole is None:
             return NO_TRIAL
         circuit = self.whole.circuit(self.row)
-        if circuit == 0:
+        if circuit == 0 or self.carries(request, None):
             return NO_TRIAL
         if wait_is_over(self.table, self.row, POOL_CIRCUIT, circuit, request.now) and state_of(circuit) is State.OPEN:
             self.tell(None, "circuit half-open")
+        if not request.whole:
+            return REFUSED
         trial = self.whole.admit(self.row, request.now)
         # Closed meanwhile, by another worker: so late that it may be sent away once more.
         return REFUSED if trial == NO_TRIAL else trial
@@ -74,9 +78,11 @@ class Circuits:
         return 0
 
     def lets_through(self, request: Pick, backend: Backend) -> bool:
-        """Pass a backend's circuit, with its trial where it is half-open; False when that is another's already."""
+        """Pass a backend's circuit, with its trial where it is half-open; False when that is not for this request."""
         if self.each is None or backend.circuit() == 0:
             return True
+        if not request.whole:
+            return False
         trial = self.each.admit(backend.row, request.now)
         if trial == NO_TRIAL:
             return False
@@ -84,30 +90,33 @@ class Circuits:
         self.carry(request, backend, backend.row, trial)
         return True
 
-    def carry(self, request: Pick, backend: Backend, row: int, trial: int) -> None:
-        """Let the request carry a trial to its end at this backend. row: of the circuit."""
+    def carries(self, request: Pick, backend: Backend | None) -> bool:
+        """Whether the request is a trial of this backend, or of the pool (None)."""
+        if request.trials is None:
+            return False
+        return len([one for one in request.trials if one[0] is backend]) > 0
+
+    def carry(self, request: Pick, backend: Backend | None, row: int, trial: int) -> None:
+        """Let the request carry a trial: of this backend, or of the pool (None). row: of the circuit."""
         if request.trials is None:
             request.trials = []
         request.trials.append((backend, row, trial))
 
-    def ended(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
-        """A try ended: decide by those that it was a trial of, and count it for the others."""
-        tried_backend = tried_whole = False
-        if request.trials is not None:
-            held = request.trials
-            request.trials = [one for one in held if one[0] is not backend] or None
-            for owner, row, trial in held:
-                if owner is not backend:
-                    continue
-                if row == backend.row:
-                    tried_backend = True
-                    if self.each is not None:
-                        self.say(backend, self.each.decide(row, trial, failed, latency_s, now))
-                        backend.announce()
-                else:
-                    tried_whole = True
-                    if self.whole is not None:
-                        self.say(None, self.whole.decide(row, trial, failed, latency_s, now))
+    def answered(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> None:
+        """The head of an answer is there: that decides, whatever the client does with the rest.
+
+        failed: by its status; whether the pool has failed by that, another try may show.
+        """
+        self.decide(request, backend, failed, latency_s, now)
+        if not failed:
+            self.decide(request, None, False, latency_s, now)
+
+    def ended(
+        self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float, final: bool = True
+    ) -> None:
+        """A try ended: decide by those that it was a trial of, and count it for the others. final: the request too."""
+        tried_backend = self.decide(request, backend, failed, latency_s, now)
+        tried_whole = self.decide(request, None, failed, latency_s, now) if final else False
         if not failed and latency_s < 0.0:
             return
         if self.each is not None and not tried_backend:
@@ -115,8 +124,24 @@ class Circuits:
             if what:
                 backend.announce()
                 self.tell(backend, what)
-        if self.whole is not None and not tried_whole:
+        if self.whole is not None and final and not tried_whole:
             self.say(None, self.whole.note(self.row, failed, latency_s, now))
+
+    def decide(self, request: Pick, backend: Backend | None, failed: bool, latency_s: float, now: float) -> bool:
+        """Decide by the trials of this backend, or of the pool (None), that the request carries; False without any."""
+        if request.trials is None:
+            return False
+        held = [one for one in request.trials if one[0] is backend]
+        if not held:
+            return False
+        request.trials = [one for one in request.trials if one[0] is not backend] or None
+        rules = self.whole if backend is None else self.each
+        for _, row, trial in held:
+            if rules is not None:
+                self.say(backend, rules.decide(row, trial, failed, latency_s, now))
+        if backend is not None:
+            backend.announce()
+        return True
 
     def say(self, backend: Backend | None, what: str) -> None:
         """Tell, if there is something to tell."""

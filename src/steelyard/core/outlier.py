@@ -243,7 +243,10 @@ class Outliers:
         return True
 
     def is_bearable(self, backend: Backend, more: int) -> bool:
-        """Whether not too many are ejected, with so many more, and one that takes requests is left besides this one."""
+        """Whether not too many are ejected, with so many more, and one of its tier that takes requests is left besides.
+
+        Of its tier: backups are for servers that are down, and a page that always fails must not bring them in.
+        """
         members = left = 0
         ejected = more
         present = False
@@ -251,7 +254,7 @@ class Outliers:
             present = present or one.row == backend.row
             members += one.is_member()
             ejected += one.ejected_until_ms() != 0
-            left += one.row != backend.row and one.takes_requests(False)
+            left += one.row != backend.row and one.home == backend.home and one.takes_requests(False)
         return present and left > 0 and ejected <= max(int(members * self.max_ejected + ROUNDING), 1)
 
 

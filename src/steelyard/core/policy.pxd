@@ -11,6 +11,7 @@ cdef class Pick:
     cdef public list tried
     cdef public bint panic
     cdef public list trials
+    cdef public bint whole
     cdef public object below
 
     cpdef object get(self, str name)

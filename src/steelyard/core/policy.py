@@ -25,6 +25,7 @@ class Pick:
 
     key: stable 64-bit hash of what the pool's `key` names; 0 when that is nothing (the pool fills it in).
     now: monotonic seconds. tried: the backends that this request must not get again, or None.
+    whole: all of it is there; one that is not cannot be a trial, whose end would be in its client's hands.
     panic: most backends of the tier are down by their checks or ejected, so those count as up (the tier fills it in).
     trials: what it has to decide at half-open circuits, or None (the pool fills it in).
     below: n -> a random whole number in [0, n), all equally likely.
@@ -42,7 +43,8 @@ class Pick:
         self.now = now
         self.tried = tried
         self.panic = False
-        self.trials: list[tuple[Backend, int, int]] | None = None
+        self.trials: list[tuple[Backend | None, int, int]] | None = None
+        self.whole = True
 
     def get(self, name: str) -> str | None:
         """A part of the request: `path`, `host`, `client_ip`, `header:NAME`...; None when it has none."""

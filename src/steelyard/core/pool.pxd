@@ -16,7 +16,7 @@ cdef Py_ssize_t IN_FLIGHT
 cdef int UP, DOWN, SILENT
 cdef Py_ssize_t UNLIMITED
 cdef double UNKNOWN_S
-cdef int NO_STATUS
+cdef int NO_STATUS, OVERTAKEN
 cdef int64_t STOPS, NO_TRIAL, REFUSED
 cdef double inf
 
@@ -46,14 +46,16 @@ cdef class Pool:
     cdef readonly Py_ssize_t max_in_flight
     cdef readonly object adaptive
 
-    @cython.locals(backend=Backend, home=Tier, circuits=Circuits, trial=int64_t, turns=Py_ssize_t)
+    @cython.locals(backend=Backend, home=Tier, circuits=Circuits, trial=int64_t)
     cpdef object acquire(self, Pick request)
-    @cython.locals(home=Tier)
+    @cython.locals(home=Tier, bad=bint)
     cpdef int release(
-        self, Pick request, Backend backend, bint failed, double now, double latency_s=*, int status=*
+        self, Pick request, Backend backend, bint failed, double now, double latency_s=*, int status=*, bint final=*
     ) except -1
     @cython.locals(backend=Backend, tier=Tier)
     cdef Backend choose(self, Pick request)
+    cdef Backend choose_another(self, Pick request, Backend backend)
+    cpdef int answered_head(self, Pick request, Backend backend, bint failed, double latency_s, double now) except -1
     @cython.locals(was_away=bint, held=bint)
     cpdef bint hold(self, Backend backend, double until_s, double now) except -1
     cpdef int64_t circuit(self) except? -1

@@ -41,6 +41,7 @@ SILENT: Final = cells.SILENT
 UNLIMITED: Final = -1
 STOPS: Final = cells.STOPS
 NO_STATUS: Final = 0
+OVERTAKEN: Final = -1
 NO_TRIAL: Final = 0
 REFUSED: Final = -1
 FULL_RETRY_AFTER_S: Final = 1  # requests end sooner than backends come back
@@ -179,16 +180,13 @@ class Pool:
         if self.key is not None and request.key == 0:
             self.take_key(request, self.key)
         backend = self.choose(request)
-        turns = len(self.backends)
-        while backend is not None and not circuits.lets_through(request, backend):
-            # Its trial is another's; now it can be seen that it takes no request, so that the next choice is another.
-            turns -= 1
-            backend = self.choose(request) if turns > 0 else None
+        if backend is not None and not circuits.lets_through(request, backend):
+            backend = self.choose_another(request, backend)
         if backend is None:
             circuits.go_back(trial)
             return self.refuse(request)
         if trial != NO_TRIAL:
-            circuits.carry(request, backend, self.tiers[0].row, trial)
+            circuits.carry(request, None, self.tiers[0].row, trial)
         if not request.tried:
             self.retry.deposit(request.now)
         backend.begin()
@@ -205,23 +203,26 @@ class Pool:
         now: float,
         latency_s: float = UNKNOWN_S,
         status: int = NO_STATUS,
+        final: bool = True,
     ) -> int:
         """Count the end of a try, well or ill. Returns 0.
 
         failed: no answer came, or one that says that the backend cannot. now: monotonic seconds.
-        latency_s: from `acquire` to the head of the answer, where one came. status: of that answer.
+        latency_s: from `acquire` to the head of the answer, where one came. status: of that answer; OVERTAKEN where a
+        hedge was quicker, and latency_s is how long this one was waited for. final: the request is over with it.
         Neither failed nor answered (the client left, or something of ours failed), it says nothing of the backend.
         """
         backend.finish(failed)
-        if self.adaptive is not None and latency_s != UNKNOWN_S and not failed:  # to fail fast is no leisure
+        bad = failed or status == OVERTAKEN  # who is overtaken again and again does not answer, as far as one can see
+        if self.adaptive is not None and latency_s != UNKNOWN_S and not bad:  # to fail fast is no leisure
             self.adaptive.answered(latency_s, self.count_in_flight(), now)
         self.table.add_mine(backend.home, IN_FLIGHT, -1)
         if self.circuits.some or request.trials is not None:
-            self.circuits.ended(request, backend, failed, latency_s, now)
-        if not failed and latency_s < 0.0:
+            self.circuits.ended(request, backend, bad, latency_s, now, final)
+        if not bad and latency_s < 0.0:
             backend.leave_unjudged()
         elif self.outliers is not None:
-            gone = self.outliers.ended(request, backend, failed, status, now)
+            gone = self.outliers.ended(request, backend, bad, status, now)
             if gone is not None:
                 for ejected, what in gone:
                     self.say(ejected, what)
@@ -260,6 +261,30 @@ class Pool:
             if backend is not None:
                 return backend
         return None
+
+    def choose_another(self, request: Pick, backend: Backend | None) -> Backend | None:
+        """Choose again, since the trial of the chosen one is not for this request; a choice that lets it through.
+
+        Where the trial is another's, it can be seen by now that the backend takes no request. One that is not whole
+        could see none: for it the backend counts as tried meanwhile.
+        """
+        tried = request.tried
+        for _ in self.backends:
+            if not request.whole and backend is not None:
+                request.tried = [*(request.tried or ()), backend]
+            backend = self.choose(request)
+            if backend is None or self.circuits.lets_through(request, backend):
+                break
+        else:
+            backend = None
+        request.tried = tried
+        return backend
+
+    def answered_head(self, request: Pick, backend: Backend, failed: bool, latency_s: float, now: float) -> int:
+        """A try has got the head of its answer: trials are decided by that. failed: by its status. Returns 0."""
+        if request.trials is not None:
+            self.circuits.answered(request, backend, failed, latency_s, now)
+        return 0
 
     def say(self, backend: Backend | None, what: str) -> None:
         """Tell, where somebody listens."""
@@ -312,7 +337,7 @@ class Pool:
     def has_other(self, request: Pick) -> bool:
         """Whether there is a backend that this request could get now. Looks at every one: for failures only."""
         circuit = self.circuit()
-        if circuit & STOPS and request.now < ends_at_s(circuit):
+        if circuit & STOPS and request.now < ends_at_s(circuit) and not self.circuits.carries(request, None):
             return False
         for backend in self.backends:
             home = self.tiers[backend.tier]
@@ -383,7 +408,9 @@ class Pool:
             if request.has_tried(backend):
                 continue
             if backend.takes_requests(panic):
-                return self.full
+                if request.whole or backend.circuit() == 0:
+                    return self.full
+                free_at = request.now
             if self.circuits.each is not None and backend.would_take(panic):
                 free_at = min(free_at, ends_at_s(backend.circuit()))
         return self.none_up if free_at == inf else self.wait_for(free_at, request.now)

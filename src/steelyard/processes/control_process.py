@@ -257,6 +257,7 @@ class ControlProcess:
             self.ledger.drop(plan)
             self.wire.send("drop")
             raise
+        self.ledger.raise_weights(spec, plan)
         lines = ready_lines(spec, answers[0]["addresses"])
         answers = await self.ask("commit", {"drain_s": spec.drain_timeout_s, "lines": lines})
         self.ledger.settle(spec, plan)

@@ -8,7 +8,7 @@ from steelyard.observe.counters cimport Counters
 from steelyard.proxy.client cimport Client
 from steelyard.proxy.connections cimport Connections, PoolConnections
 from steelyard.proxy.context cimport ListenerContext
-from steelyard.proxy.tries cimport Tries, blames
+from steelyard.proxy.tries cimport Tries, is_failure
 from steelyard.proxy.upstream cimport Upstream
 from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead

@@ -25,7 +25,7 @@ from steelyard.proxy.body_start import BodyStart
 from steelyard.proxy.client import Client
 from steelyard.proxy.connections import Connections
 from steelyard.proxy.context import ListenerContext
-from steelyard.proxy.tries import Tries, blames
+from steelyard.proxy.tries import Tries, is_failure
 from steelyard.proxy.upstream import Upstream
 from steelyard.wire.http1 import RequestHead, ResponseHead
 from steelyard.wire.peer import Peer
@@ -141,6 +141,8 @@ class Exchange(Tries):
         if not self.status and (self.upstream is not None or self.dial is not None):
             self.time_try()
         if self.upstream is not None:
+            if not self.status:
+                self.asked_at = now  # the time that the client took to send it is not the backend's
             self.upstream.await_answer(now)
         elif self.awaits_body:
             assert self.request.body is not None
@@ -150,6 +152,7 @@ class Exchange(Tries):
     def on_client_full(self) -> None:
         """The client reads slower than the backend sends."""
         self.client_full = True
+        self.held_back = True
         if self.upstream is not None:
             self.upstream.pause()
 
@@ -236,6 +239,7 @@ class Exchange(Tries):
         self.stop_timers()
         self.latency_s = now - self.asked_at
         connections.took(self.latency_s)
+        connections.pool.answered_head(self.request, self.backend, is_failure(head.status), self.latency_s, now)
         if head.status < 500:  # an error answer does not speak for the backend that gave it
             connections.pool.answered(self.backend, now)
         if connections.on_status and head.status in connections.on_status and self.ask_elsewhere(head, now):
@@ -370,7 +374,7 @@ class Exchange(Tries):
             self.context.wheel.forget(self)
         # An answer of 500 or above is passed on like any other, but is a failure of the backend that gave it.
         status = self.status if self.latency_s >= 0.0 else NO_STATUS
-        self.release(status >= 500 or (kind is not None and not self.pausing and blames(kind)), status, now)
+        self.release(is_failure(status) or (kind is not None and self.is_blamed(kind)), status, now, True)
         self.context.counters.ended(kind)
         if self.context.on_record is not None:
             self._record(kind, now)

@@ -25,6 +25,7 @@ class Request(Pick):
         self.tried = None
         self.panic = False
         self.trials = None
+        self.whole = True
         self.body: BodyStart | None = None
         self.cookies: list[bytes] | None = None
 

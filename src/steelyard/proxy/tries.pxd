@@ -18,10 +18,11 @@ from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead
 
 cdef double UNKNOWN_S
-cdef int NO_STATUS
+cdef int NO_STATUS, OVERTAKEN
 cdef int HEDGES, HEDGES_WON, QUEUED, RETRIES, RETRIES_REFUSED, STALE_SAVED
 cdef frozenset _IDEMPOTENT, _SAFE
 
+cpdef bint is_failure(int status) except -1
 cpdef bint blames(object kind) except -1
 
 
@@ -53,6 +54,7 @@ cdef class Tries(Receiver):
     cdef readonly int status
     cdef Py_ssize_t retry_after_s
     cdef bint client_full
+    cdef bint held_back
     cdef str label
 
     cdef prepare(self, Client client, ListenerContext context, RequestHead head, Peer peer, double now)
@@ -92,7 +94,8 @@ cdef class Tries(Receiver):
     cdef Backend _elsewhere(self, object kind, double now)
     cdef _note_tried(self, Backend backend)
     cdef int _count_tried(self) except -1
-    cdef _move(self, Backend other, double now, int status)
+    cdef bint is_blamed(self, object kind) except -1
+    cdef _move(self, Backend other, bint failed, int status, double now)
     cdef _leave(self, bint failed, int status, double now)
     @cython.locals(connections=PoolConnections)
     cpdef _hedge(self)
@@ -103,5 +106,5 @@ cdef class Tries(Receiver):
     cdef drop_hedge(self, double now)
     cdef _end_hedge(self, bint failed, int status, double now)
     @cython.locals(backend=Backend)
-    cdef release(self, bint failed, int status, double now)
-    cdef _give_back(self, Backend backend, bint failed, double latency_s, int status, double now)
+    cdef release(self, bint failed, int status, double now, bint final)
+    cdef _give_back(self, Backend backend, bint failed, double latency_s, int status, double now, bint final)

@@ -40,6 +40,12 @@ from steelyard.wire.peer import Peer
 _IDEMPOTENT: Final = frozenset([method.encode() for method in IDEMPOTENT])
 _SAFE: Final = frozenset([method.encode() for method in SAFE])
 NO_STATUS: Final = 0
+OVERTAKEN: Final = -1  # in place of a status: a hedge was quicker (core/pool.py)
+
+
+def is_failure(status: int) -> bool:
+    """Whether a status says that the backend cannot: not where it is the request that it does not know (501, 505)."""
+    return status >= 500 and status != 501 and status != 505
 
 
 def blames(kind: Kind) -> bool:
@@ -83,6 +89,7 @@ class Tries(Receiver):
         self.status = 0
         self.retry_after_s = 1
         self.client_full = False
+        self.held_back = False  # the backend, by a client that read slowly
         self.label = "-"
 
     # What the exchange does.
@@ -99,6 +106,7 @@ class Tries(Receiver):
 
     def first_try(self, now: float) -> None:
         assert self.connections is not None
+        self.request.whole = self.request_done
         queue = self.connections.queue
         if queue is not None and queue.is_waiting():
             self._wait_in(queue, self.connections.pool.full, now)
@@ -134,6 +142,7 @@ class Tries(Receiver):
         """Its turn in the queue: True when that is over for it."""
         assert self.connections is not None and self.connections.queue is not None
         self.request.now = now
+        self.request.whole = self.request_done
         chosen = self.connections.pool.acquire(self.request)
         if chosen is self.connections.pool.full:
             return False
@@ -234,7 +243,7 @@ class Tries(Receiver):
         self.upstream.close()
         self.upstream = None
         if other is not None:
-            self._move(other, now, head.status)
+            self._move(other, True, head.status, now)
         else:
             self._follow_hedge(True, head.status, now)
         return True
@@ -273,11 +282,11 @@ class Tries(Receiver):
             return
         self._hold_against(backend, kind, detail, connections.mark_down and safe, now)
         if races:
-            self._follow_hedge(blames(kind), NO_STATUS, now)
+            self._follow_hedge(self.is_blamed(kind), NO_STATUS, now)
             return
         other = self._elsewhere(kind, now)
         if other is not None:
-            self._move(other, now, NO_STATUS)
+            self._move(other, self.is_blamed(kind), NO_STATUS, now)
         else:
             # With mark_down every backend that was tried is down now: the client hears what all others will.
             if connections.mark_down and safe:
@@ -355,6 +364,7 @@ class Tries(Receiver):
         if not may_retry(kind, self.head.method in _IDEMPOTENT, self.body_held, False):
             return None
         self.request.now = now
+        self.request.whole = self.request_done
         if not connections.pool.has_other(self.request) or not self._bears_retry(kind, now):
             return None
         chosen = connections.pool.acquire(self.request)
@@ -371,10 +381,26 @@ class Tries(Receiver):
         """How many backends this request has left."""
         return 0 if self.request.tried is None else len(self.request.tried)
 
-    def _move(self, other: Backend, now: float, status: int) -> None:
-        """Leave this backend for another one that is acquired: at once, but for a third one and those after it."""
+    def is_blamed(self, kind: Kind) -> bool:
+        """Whether a failure speaks against the backend that was asked, and not only against its client.
+
+        Who has not sent its request to the end may be why there was no answer, and who reads slowly may be why an
+        answer took long, or broke off.
+        """
+        if self.pausing or not blames(kind):
+            return False
+        if kind.phase is Phase.CONNECT:
+            return True
+        begun = self.latency_s >= 0.0
+        return self.request_done and not (begun and (self.held_back or kind is errors.TOTAL_TIMEOUT))
+
+    def _move(self, other: Backend, failed: bool, status: int, now: float) -> None:
+        """Leave this backend for another one that is acquired: at once, but for a third one and those after it.
+
+        failed: that is held against it. status: of its answer, NO_STATUS where none came.
+        """
         assert self.connections is not None
-        self._leave(True, status, now)
+        self._leave(failed, status, now)
         self.context.counters.add(RETRIES)
         if self.connections.probes is not None:
             self.connections.probes.wake(now)
@@ -388,7 +414,7 @@ class Tries(Receiver):
 
     def _leave(self, failed: bool, status: int, now: float) -> None:
         """Give this backend back, for another one."""
-        self.release(failed, status, now)
+        self.release(failed, status, now, False)
         self.latency_s = UNKNOWN_S
         self.tries_here = 0
         self.stale_retried = False
@@ -425,7 +451,8 @@ class Tries(Receiver):
             self.dial = None
         if self.upstream is not None:
             self.upstream.close()
-        self._follow_hedge(False, NO_STATUS, now)
+        self.latency_s = now - self.asked_at
+        self._follow_hedge(False, OVERTAKEN, now)
 
     def on_hedge_failed(self, kind: Kind, detail: str, now: float) -> None:
         """The second try has failed; the first goes on."""
@@ -470,22 +497,24 @@ class Tries(Receiver):
         assert hedge is not None
         self.hedge = None
         self._note_tried(hedge.backend)
-        self._give_back(hedge.backend, failed, UNKNOWN_S, status, now)
+        self._give_back(hedge.backend, failed, UNKNOWN_S, status, now, False)
 
     # The end of a try.
 
-    def release(self, failed: bool, status: int, now: float) -> None:
-        """Give the acquired backend back. status: of its answer, NO_STATUS where none came."""
+    def release(self, failed: bool, status: int, now: float, final: bool) -> None:
+        """Give the acquired backend back. status: of its answer, NO_STATUS where none came. final: for good."""
         backend = self.backend
         if backend is not None:
             assert self.connections is not None
             self.backend = None
             self.label = backend.label
-            self._give_back(backend, failed, self.latency_s, status, now)
+            self._give_back(backend, failed, self.latency_s, status, now, final)
 
-    def _give_back(self, backend: Backend, failed: bool, latency_s: float, status: int, now: float) -> None:
+    def _give_back(
+        self, backend: Backend, failed: bool, latency_s: float, status: int, now: float, final: bool
+    ) -> None:
         """The end of a try, and of the request's place there."""
         assert self.connections is not None
-        self.connections.pool.release(self.request, backend, failed, now, latency_s, status)
+        self.connections.pool.release(self.request, backend, failed, now, latency_s, status, final)
         if self.connections.queue is not None:
             self.connections.queue.wake()

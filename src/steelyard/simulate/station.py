@@ -41,6 +41,7 @@ class Visit(Pick):
         self.tried = None
         self.panic = False
         self.trials = None
+        self.whole = True
         self.workload = workload
         self.arrived = workload.at
         self.asked_at = workload.at
