@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench import balancers, idle, lifecycle, machine, picks, picture, results, rounds, scaling, summary, table
+from bench import balancers, idle, lifecycle, machine, picks, picture, results, rounds, scaling, slow, summary, table
 from bench.failure import BenchError
 from bench.results import Results
 from bench.rounds import Stage
@@ -28,7 +28,12 @@ KNOWN = {balancer.name: balancer for balancer in (*balancers.BALANCERS, balancer
 
 
 Measured = tuple[
-    list[rounds.Sample], list[idle.Idle], list[picks.PickCost], list[scaling.Scaling], list[lifecycle.Figure]
+    list[rounds.Sample],
+    list[idle.Idle],
+    list[picks.PickCost],
+    list[scaling.Scaling],
+    list[lifecycle.Figure],
+    list[slow.Slow],
 ]
 
 
@@ -96,9 +101,9 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
             balancers.build_floor(directory)
         with balancers.backends(directory, load_core) as ports:
             stage = Stage(chosen, tuple(ports), directory, balancer_core, load_core, number, seconds)
-            samples, clients, costs, workers, figures = _run(stage, console)
+            measured = _run(stage, console)
     settings = {"rounds": number, "seconds": seconds}
-    return Results(started, machine.facts(), versions, settings, samples, clients, costs, workers, figures)
+    return Results(started, machine.facts(), versions, settings, *measured)
 
 
 def _run(stage: Stage, console: Console) -> Measured:
@@ -110,9 +115,11 @@ def _run(stage: Stage, console: Console) -> Measured:
     samples, clients, costs = [], [], []
     workers: list[scaling.Scaling] = []
     figures: list[lifecycle.Figure] = []
+    beside: list[slow.Slow] = []
     with Progress(*columns, console=console, refresh_per_second=1) as progress:
         compared = idle.compared(stage)
-        more = 2 * stage.rounds + 1 if scaling.measured(stage) else 0
+        slow_rounds = min(stage.rounds, slow.ROUNDS)
+        more = 2 * stage.rounds + 1 + slow.count(slow_rounds) if scaling.measured(stage) else 0
         task = progress.add_task("start", total=len(steps) + len(compared) + picks.count() + more)
         measuring = rounds.measure(stage, steps)
         for number, case, balancer in steps:
@@ -134,7 +141,11 @@ def _run(stage: Stage, console: Console) -> Measured:
             progress.update(task, description="starting, reloading and resting")
             figures += lifecycle.measure(stage)
             progress.advance(task)
-    return samples, clients, costs, workers, figures
+            cores = stage.balancer_core, stage.load_core
+            for one in slow.measure(stage.directory, *cores, slow_rounds, stage.seconds):
+                beside.append(one)
+                progress.update(task, description=f"round {one.round}: {slow.KINDS[one.kind]}", advance=1)
+    return samples, clients, costs, workers, figures, beside
 
 
 @contextmanager
@@ -175,9 +186,15 @@ def _show(measured: Results, as_markdown: bool) -> None:
 
 def _parts(
     measured: Results,
-) -> tuple[Sequence[idle.Idle], Sequence[picks.PickCost], Sequence[scaling.Scaling], Sequence[lifecycle.Figure]]:
+) -> tuple[
+    Sequence[idle.Idle],
+    Sequence[picks.PickCost],
+    Sequence[scaling.Scaling],
+    Sequence[lifecycle.Figure],
+    Sequence[slow.Slow],
+]:
     """What the tables show besides the rows."""
-    return measured.idle, measured.picks, measured.scaling, measured.lifecycle
+    return measured.idle, measured.picks, measured.scaling, measured.lifecycle, measured.slow
 
 
 if __name__ == "__main__":

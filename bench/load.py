@@ -19,6 +19,7 @@ from bench.processes import pinned
 from bench.workload import CASES, Case
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
+PACED = Path(__file__).with_name("paced.lua")
 WARM_UP_S = 0.4
 # Longer than any answer's head: what the bytes of a run may exceed their bodies by, per request.
 HEAD_BYTES = 1024
@@ -55,6 +56,13 @@ def run(case: Case, port: int, seconds: int, core: int | str, directory: Path) -
         output = _output(pinned(["ab", *options, *_fields(case), _url(case, port)], core), seconds)
         return parse_ab(output, table.read_text(), case.body_bytes)
     options = ["-t1", f"-c{case.connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
+    output = _output(pinned(["wrk", *options, *_fields(case), _url(case, port)], core), seconds)
+    return parse_wrk(output, case.body_bytes)
+
+
+def run_paced(case: Case, port: int, connections: int, seconds: int, core: int | str) -> Load:
+    """One run of wrk over so many kept connections, each of which pauses before each request."""
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(PACED)]
     output = _output(pinned(["wrk", *options, *_fields(case), _url(case, port)], core), seconds)
     return parse_wrk(output, case.body_bytes)
 

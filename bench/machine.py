@@ -14,9 +14,9 @@ from bench.failure import BenchError
 NEEDED = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "ab": "apache2-utils", "taskset": "util-linux"}
 
 
-def check_programs() -> None:
-    """Raises BenchError that names every missing program and how to get them."""
-    missing = [program for program in NEEDED if shutil.which(program) is None]
+def check_programs(*programs: str) -> None:
+    """Raises BenchError that names every missing one of these, or of all that are needed, and how to get them."""
+    missing = [program for program in programs or NEEDED if shutil.which(program) is None]
     if missing:
         packages = " ".join(NEEDED[program] for program in missing)
         raise BenchError(f"not installed: {', '.join(missing)}; on Debian: apt-get install {packages}")

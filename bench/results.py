@@ -11,9 +11,10 @@ from bench.lifecycle import Figure
 from bench.picks import PickCost
 from bench.rounds import Sample
 from bench.scaling import Scaling
+from bench.slow import Slow
 from bench.summary import rows
 
-FORMAT = 3
+FORMAT = 4
 # Of the balancer's core: what the kernel and our own checks use, and the 10 ms ticks that it is measured in.
 QUIET = 0.05
 
@@ -31,6 +32,7 @@ class Results:
     picks: Sequence[PickCost]
     scaling: Sequence[Scaling]
     lifecycle: Sequence[Figure]
+    slow: Sequence[Slow]
 
     def notes(self) -> list[str]:
         """What a reader must know beside the figures."""
@@ -72,4 +74,5 @@ def read(path: Path) -> Results:
         picks=[PickCost(**pick) for pick in content["picks"]],
         scaling=[Scaling(**one) for one in content["scaling"]],
         lifecycle=[Figure(**one) for one in content["lifecycle"]],
+        slow=[Slow(**one) for one in content["slow"]],
     )

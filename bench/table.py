@@ -12,6 +12,10 @@ from bench.picks import GOALS_US, REBUILT, PickCost, rebuild_goal_ms
 from bench.scaling import GOAL as SCALING_GOAL
 from bench.scaling import Scaling
 from bench.scaling import ratio as ratio_of_workers
+from bench.slow import GOAL as SLOW_GOAL
+from bench.slow import KINDS, USUAL, Slow
+from bench.slow import best as best_of
+from bench.slow import ratio as ratio_of_slow
 from bench.summary import Row, idle_goal_met
 from bench.workload import CASES, IDLE_GOAL_BYTES, KIB
 
@@ -30,7 +34,7 @@ HEADINGS = (
     "busy",
     "goal (x nginx)",
 )
-WORDS = {"what", "answer", "balancer", "policy", "goal", "goal (x nginx)"}
+WORDS = {"what", "clients", "answer", "balancer", "policy", "goal", "goal (x nginx)"}
 PICK_HEADINGS = (
     "policy",
     *[f"µs a pick, {size:,}" for size in GOALS_US],
@@ -39,6 +43,7 @@ PICK_HEADINGS = (
 )
 SCALING_HEADINGS = ("workers", "CPU µs/request", "x one worker", "goal")
 LIFECYCLE_HEADINGS = ("what", "figure", "goal")
+SLOW_HEADINGS = ("clients", "slow ones", "requests/s", "p50 ms", "p99 ms", "x without", "goal")
 IDLE_HEADINGS = ("balancer", "idle clients", "memory without", "per idle client", "goal")
 
 
@@ -114,12 +119,31 @@ def lifecycle_cells(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
     ]
 
 
+def slow_cells(samples: Sequence[Slow]) -> list[tuple[str, ...]]:
+    """What slow clients cost the others as text, a tuple of SLOW_HEADINGS' length each: the best round of each."""
+    lines: list[tuple[str, ...]] = []
+    for kind, title in KINDS.items():
+        found = best_of(samples, kind)
+        if found is not None:
+            over = None if kind == "none" else ratio_of_slow(samples, kind)
+            goal = "" if over is None else verdict(f"< {SLOW_GOAL:g}", over < SLOW_GOAL)
+            times = f"{found.p50_us / 1000:.2f}", f"{found.p99_us / 1000:.2f}"
+            lines.append((title, f"{found.slow:,}", f"{found.requests_per_s:,.0f}", *times, ratio(over), goal))
+    return lines
+
+
+def of_slow(samples: Sequence[Slow]) -> Table:
+    """The table of slow clients for rich."""
+    return _table(f"Latency of {USUAL} clients beside slow ones, one worker", SLOW_HEADINGS, slow_cells(samples))
+
+
 def terminal(
     rows: Sequence[Row],
     idle: Sequence[Idle],
     picks: Sequence[PickCost],
     scaling: Sequence[Scaling],
     lifecycle: Sequence[Figure],
+    slow: Sequence[Slow],
 ) -> list[Table]:
     """All tables for rich."""
     speed = _table("CPU time per proxied request", HEADINGS, cells(rows))
@@ -132,6 +156,7 @@ def terminal(
         _table("CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(picks)),
         _table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(scaling)),
         _table("Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
+        of_slow(slow),
     ]
 
 
@@ -141,6 +166,7 @@ def markdown(
     picks: Sequence[PickCost],
     scaling: Sequence[Scaling],
     lifecycle: Sequence[Figure],
+    slow: Sequence[Slow],
     notes: Sequence[str],
 ) -> str:
     """All tables and the notes, for the README."""
@@ -150,6 +176,7 @@ def markdown(
         _markdown(PICK_HEADINGS, pick_cells(picks)),
         _markdown(SCALING_HEADINGS, scaling_cells(scaling)),
         _markdown(LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
+        _markdown(SLOW_HEADINGS, slow_cells(slow)),
     ]
     return "\n\n".join([*tables, "  \n".join(notes)])
 

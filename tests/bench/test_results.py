@@ -13,6 +13,7 @@ from bench.picks import PickCost
 from bench.results import Results, read, write
 from bench.rounds import Sample
 from bench.scaling import Scaling
+from bench.slow import Slow
 
 RESULTS = Results(
     started="2026-11-20T10:00:00+00:00",
@@ -24,6 +25,7 @@ RESULTS = Results(
     picks=[PickCost("random", 10_000, 0.5, 12.5), PickCost("random", 10, 0.1, None)],
     scaling=[Scaling(1, 2, 1000, 20.5)],
     lifecycle=[Figure("a reload", 0.5, "s", 1.0), Figure("CPU", 0.7, "s")],
+    slow=[Slow(1, "heads", 2000, 3900.5, 200.0, 2680.0)],
 )
 
 

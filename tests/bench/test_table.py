@@ -9,6 +9,7 @@ from bench.idle import Idle
 from bench.lifecycle import Figure
 from bench.picks import PickCost
 from bench.scaling import Scaling
+from bench.slow import Slow
 from bench.summary import Row
 from bench.table import (
     cells,
@@ -18,6 +19,7 @@ from bench.table import (
     pick_cells,
     scaling_cells,
     significant,
+    slow_cells,
     terminal,
 )
 
@@ -30,6 +32,21 @@ PICKS = [
 
 SCALING = [Scaling(1, 1, 1000, 20.0), Scaling(1, 2, 1000, 20.6), Scaling(2, 2, 900, 21.0), Scaling(2, 1, 900, 20.0)]
 FIGURES = [Figure("a reload", 0.5, "s", 1.0), Figure("a worker", 61.25, "MiB", 60), Figure("CPU", 0.75, "s")]
+SLOW = [
+    Slow(1, "none", 0, 3940.0, 200.0, 2600.0),
+    Slow(1, "heads", 2000, 3930.0, 210.0, 2700.0),
+    Slow(2, "heads", 2000, 3930.0, 210.0, 9900.0),
+    Slow(1, "bodies", 2000, 3930.0, 220.0, 5200.0),
+]
+
+
+def test_slow_clients_are_judged_by_the_best_rounds() -> None:
+    assert [
+        ("no slow clients", "0", "3,940", "0.20", "2.60", "", ""),
+        ("slow heads", "2,000", "3,930", "0.21", "2.70", "1.04", "< 2: met"),
+        ("slow bodies", "2,000", "3,930", "0.22", "5.20", "2.00", "< 2: MISSED"),
+    ] == slow_cells(SLOW)
+    assert [("slow heads", "")] == [(line[0], line[-1]) for line in slow_cells(SLOW[1:3])]
 
 
 def test_a_second_worker_is_judged_by_the_ratios_within_the_rounds() -> None:
@@ -87,8 +104,9 @@ def test_large_figures_lose_their_decimals() -> None:
 
 
 def test_markdown_has_all_tables_and_the_notes() -> None:
-    text = markdown([ROW], [Idle("steelyard", 5000, 2**20, 1024)], PICKS, SCALING, FIGURES, ["one note.", "another."])
-    speed, memory, choosing, workers, life, notes = text.split("\n\n")
+    idle = [Idle("steelyard", 5000, 2**20, 1024)]
+    text = markdown([ROW], idle, PICKS, SCALING, FIGURES, SLOW, ["one note.", "another."])
+    speed, memory, choosing, workers, life, beside, notes = text.split("\n\n")
     heading, rule, line = speed.splitlines()
     assert heading.count("|") == rule.count("|") == line.count("|") == 12
     assert line.startswith("| 95 B | Steelyard | 14.0 |")
@@ -96,12 +114,13 @@ def test_markdown_has_all_tables_and_the_notes() -> None:
     assert "| maglev | 0.25 | 0.40 | 4.00 | 321.0 | ≤ 1, 2, 4 µs, 500 ms: met |" == choosing.splitlines()[2]
     assert "| 2 | 20.8 | 1.04 | ≤ 1.05: met |" == workers.splitlines()[3]
     assert "| a reload | 0.50 s | ≤ 1 s: met |" == life.splitlines()[2]
+    assert "| slow heads | 2,000 | 3,930 | 0.21 | 2.70 | 1.04 | < 2: met |" == beside.splitlines()[3]
     assert "one note.  \nanother." == notes
 
 
 def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None:
     rows = [ROW, replace(ROW, case="medium", cpu_us=21.7)]
-    speed, memory, choosing, workers, life = terminal(rows, [], PICKS, SCALING, FIGURES)
+    speed, memory, choosing, workers, life, beside = terminal(rows, [], PICKS, SCALING, FIGURES, SLOW)
     console = Console(width=170, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(speed)
     text = console.export_text()
@@ -109,4 +128,4 @@ def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None
     assert 2 == text.count("Steelyard")
     assert "21.7" in text
     assert [True, False] == [line.end_section for line in speed.rows]
-    assert (0, 1, 2, 3) == (memory.row_count, choosing.row_count, workers.row_count, life.row_count)
+    assert (0, 1, 2, 3, 3) == tuple(one.row_count for one in (memory, choosing, workers, life, beside))

@@ -84,6 +84,7 @@ def _show(soaked: Soaked, console: Console) -> None:
     done.add_row("in the log", f"{_counted(soaked.words)}; with several tries {soaked.retried:,}")
     events = Counter({name: soaked.counters.get(name, 0) for name in EVENTS})
     done.add_row("on the way", _counted(events))
+    done.add_row("backends were", _counted(Counter(soaked.said)))
     done.add_row("received", f"{tally.bytes_received:,} bytes in answers, {tally.tunnelled:,} through tunnels")
     done.add_row("faults", _counted(Counter(soaked.met)))
     done.add_row("reloads", str(tally.reloads))

@@ -51,7 +51,7 @@ BREAKER: Final = {"consecutive_failures": 5, "min_requests": 10, "window": "1s",
 # What a pool may have beside its backends: in how many of ten configurations, and what.
 EXTRAS: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
     "hedge": (4, ["20ms", "100ms", "p95"]),
-    "max_in_flight": (4, [6, 12]),
+    "max_in_flight": (4, [12, 40]),
     "queue": (4, [{"size": 10, "timeout": "100ms"}, {"size": 100, "timeout": "1s"}]),
     "ejection": (
         7,
@@ -69,16 +69,18 @@ EXTRAS: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
         ],
     ),
     "circuit_breaker": (3, [BREAKER, {**BREAKER, "slow_call": "100ms"}]),
-    "pool_circuit_breaker": (1, [{**BREAKER, "error_rate": "90%", "consecutive_failures": 20}]),
+    "pool_circuit_breaker": (2, [{**BREAKER, "error_rate": "30%"}]),
     "retry": (5, [{"on_status": [502, 503]}, {"try_timeout": "200ms"}, {"same_backend": 1, "tries": 2}]),
     "slow_start": (2, ["1s"]),
 }
 # And a listener. Where a rate is only tried out, nobody is refused.
 OF_LISTENER: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
-    "max_in_flight": (2, [16]),
+    "max_in_flight": (2, [40]),
     "routes": (4, [[{"pool": "web", "rate_limit": {"rate": "50/s", "dry_run": True}}]]),
     "max_connections": (2, [500]),
 }
+
+LEFT_ALONE: Final = ("ejected", "back", "circuit open", "circuit half-open", "circuit closed", "down", "up")
 
 Say = Callable[[str, float, Tally], None]
 
@@ -87,7 +89,8 @@ Say = Callable[[str, float, Tally], None]
 class Soaked:
     """What was done, and what of it holds.
 
-    met: the faults; words: of the access log; retried: with several tries; counters: of `steelyard status --json`.
+    met: the faults; words: of the access log; retried: with several tries; counters: of `steelyard status --json`;
+    said: how often its log told of what (LEFT_ALONE).
     """
 
     tally: Tally
@@ -95,6 +98,7 @@ class Soaked:
     words: Counter[str] = field(default_factory=Counter)
     retried: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
+    said: Mapping[str, int] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
 
 
@@ -140,7 +144,7 @@ def configuration(chance: random.Random, ports: list[int], log: Path | None) -> 
     entries = [{"address": f"{HOST}:{port}", "weight": chance.randrange(1, 5)} for port in some]
     extras = _some(chance, EXTRAS)
     if "queue" in extras:
-        extras.setdefault("max_in_flight", 8)
+        extras.setdefault("max_in_flight", 24)
     pool = {
         "policy": chance.choice(POLICIES),
         "backends": entries,
@@ -200,6 +204,7 @@ async def _processes(
         taken = status["reloads"]
         soaked.checks.append(Check("every reload is taken", taken == tally.reloads, f"{taken} of {tally.reloads}"))
         said = balancer.program.complained
+        soaked.said = {what: said.count(f"[{what}") for what in LEFT_ALONE}
     soaked.checks.append(Check("no record is lost", "records lost" not in said, "", said[-500:]))
     soaked.checks += of_clients(tally, numbers)
     records = records_in(log)
