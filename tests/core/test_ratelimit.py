@@ -69,6 +69,29 @@ def test_all_are_one_where_the_limit_is_global() -> None:
     )
 
 
+def test_a_part_that_a_request_has_twice_is_no_part_of_it() -> None:
+    class Twice(Asked):
+        def one(self, name: str) -> str | None:
+            return None
+
+    limit = a_limit("header:x-key")
+    one, other = Twice(**{"header_x-key": "1"}), Twice(**{"header_x-key": "2"})
+    assert [True, False, False] == passes(limit, one, other, Asked())
+
+
+def test_addresses_of_one_ipv6_network_are_one_client() -> None:
+    limit = a_limit()
+    addresses = ("2001:db8::1", "2001:db8::2:1", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1")
+    assert [True, False, True, True, False] == passes(limit, *(Asked(client_ip=address) for address in addresses))
+
+
+def test_another_way_to_write_a_path_is_not_another_path() -> None:
+    written = [Asked(path=path) for path in ("/a?x", "/%61?x", "//a?x", "/./a?x", "/b/../a?x", "/b?x")]
+    for key in ("path", "url"):
+        assert [True, False, False, False, False, True] == passes(a_limit(key), *written)
+    assert [True, False, True] == passes(a_limit("url"), Asked(path="/a"), Asked(path="/a?"), Asked(path="/a?%61"))
+
+
 def test_a_path_is_without_its_query_and_a_url_is_with_it() -> None:
     one, other = Asked(path="/a?b"), Asked(path="/a?c")
     assert [True, False] == passes(a_limit("path"), one, other)

@@ -158,6 +158,17 @@ def test_a_client_that_has_too_many_connections_is_told_and_the_new_one_closed(m
     assert (b"", "open") == (again.take(), again.end)
 
 
+def test_the_addresses_of_one_ipv6_network_are_one_client(make: Make) -> None:
+    world = with_crowd(make(), 1)
+    first = world.client("2001:db8::1")
+    second = world.client("2001:db8::2")
+    world.loop.settle()
+    second << refused(errors.CROWDED, close=True)
+    assert ["open", "open"] == [first.end, world.client("2001:db8:0:1::1").end]
+    first.reset()
+    assert "open" == world.client("2001:db8::3").end
+
+
 def test_a_trusted_proxy_and_a_unix_socket_are_not_one_client(make: Make) -> None:
     world = with_crowd(make(trusted=("192.0.2.9",)), 1)
     for _ in range(3):

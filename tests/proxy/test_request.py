@@ -107,3 +107,35 @@ def test_an_unknown_peer_names_nobody() -> None:
 def test_a_new_request_has_tried_nobody_and_has_no_key() -> None:
     request = a_request(*ASKED)
     assert (0, None, 5.0, 2) == (request.key, request.tried, request.now, request.below(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("header:x-key", None),
+        ("header:X-KEY", None),
+        ("header:content-type", "image/png"),
+        ("header:host", "Site"),
+        ("header:other", None),
+        ("cookie:a", None),
+        ("cookie:b", None),
+        ("cookie:c", "3"),
+        ("cookie:d", None),
+        ("query:a", None),
+        ("query:b", "2"),
+        ("query:c", None),
+        ("path", "/?a=1&%61=1&b=2"),
+        ("client_ip", "192.0.2.7"),
+    ],
+)
+def test_what_was_sent_twice_is_nothing_to_who_asks_for_one(name: str, expected: str | None) -> None:
+    request = a_request(
+        "GET /?a=1&%61=1&b=2 HTTP/1.1",
+        "Host: Site",
+        "Content-Type: image/png",
+        "X-Key: one",
+        "Cookie: a=1; b=2; a=1",
+        "x-key: one",
+        "Cookie: b=1; c=3",
+    )
+    assert expected == request.one(name)

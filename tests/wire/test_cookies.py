@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.wire.cookies import cookie
+from steelyard.wire.cookies import cookie, cookies
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,8 @@ def test_one_field_or_several_mean_the_same(pairs: list[tuple[bytes, str]], at: 
     expected = next((value.encode() for name, value in pairs if name == b"a"), None)
     assert expected == cookie([b"; ".join(written)], b"a")
     assert expected == cookie([b"; ".join(written[:at]), b"; ".join(written[at:])], b"a")
+
+
+def test_all_pairs_of_the_name_can_be_had_in_order() -> None:
+    assert [b"1", b"2", b"1"] == list(cookies([b"id=1; x=3; id=2", b"y=4", b"id=1"], b"id"))
+    assert [] == list(cookies([b"x=3"], b"id"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.wire.query import query_value
+from steelyard.wire.query import query_value, query_values
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,8 @@ def test_what_a_form_writes_is_read_again(pairs: list[tuple[str, str]]) -> None:
         found = query_value(target, name)
         assert next((value for key, value in pairs if key == name), None) == found
         assert next((value for key, value in read if key == name), None) == found
+
+
+def test_all_values_of_the_name_can_be_had_in_order() -> None:
+    assert ["1", "", "1"] == list(query_values(b"/?a=1&b=2&%61&a=1", "a"))
+    assert [] == list(query_values(b"/?b=2", "a"))

@@ -110,7 +110,8 @@ class Listener(Shape):
     backlog: Annotated[int, *fields.whole(1, 65535)] = optional("backlog", "connections that wait to be accepted")
     max_connections: fields.LimitOrOff = optional("max_connections", "open at once; more wait in the backlog")
     max_connections_per_client: fields.LimitOrOff = optional(
-        "max_connections_per_client", "of one address, open at once; more are answered with 429 and closed"
+        "max_connections_per_client",
+        "of one address (of IPv6: of a /64), open at once; more are answered with 429 and closed",
     )
     max_in_flight: fields.LimitOrOff = optional("max_in_flight", "requests at once; more are answered with 503")
     min_body_rate: fields.ByteRateOrOff = optional("min_body_rate", "a request body that is slower is given up")

@@ -15,6 +15,7 @@ cdef class Pick:
     cdef public object below
 
     cpdef object get(self, str name)
+    cpdef object one(self, str name)
     @cython.locals(other=Backend)
     cpdef bint has_tried(self, Backend backend)
     cpdef bint may_take(self, Backend backend)

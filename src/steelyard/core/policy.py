@@ -50,6 +50,10 @@ class Pick:
         """A part of the request: `path`, `host`, `client_ip`, `header:NAME`...; None when it has none."""
         return None
 
+    def one(self, name: str) -> str | None:
+        """As `get`, for who must not be misled: None too where the request has several of that name."""
+        return self.get(name)
+
     def has_tried(self, backend: Backend) -> bool:
         """Whether this request was at that backend before."""
         if self.tried is None:

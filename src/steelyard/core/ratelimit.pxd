@@ -14,7 +14,9 @@ cdef class RateLimit:
     cdef readonly Table table
     cdef readonly Py_ssize_t row
     cdef str part
-    cdef bint cuts_query
+    cdef bint by_path
+    cdef bint with_query
+    cdef bint by_address
     cdef bint dry
     cdef int64_t lot
     cdef readonly Limiter limiter

@@ -1,7 +1,8 @@
 """The rate limit of a route: by which part of a request its clients are told apart, and what is counted.
 
-Requests that have not that part (no such header) are one client: who could escape a limit by leaving something out
-would. Where the limit is `global`, all are one.
+Requests that have not that part (no such header) are one client, and so are those that have it twice: who could escape
+a limit by leaving something out, or by adding something, would. Nor does another way to write a path help, or another
+address of one's own network (clients.py). Where the limit is `global`, all are one.
 """
 
 from mmap import mmap
@@ -9,7 +10,9 @@ from typing import Final
 
 from steelyard.core import door
 from steelyard.core import table as cells
+from steelyard.core.clients import client_of
 from steelyard.core.limiter import Limiter, limiter_cells
+from steelyard.core.paths import normal
 from steelyard.core.policy import Pick
 from steelyard.core.spec import RateLimitSpec
 from steelyard.core.stable import stable_hash
@@ -35,7 +38,9 @@ class RateLimit:
         self.table = table
         self.row = row
         self.part = None if spec.key == GLOBAL else "path" if spec.key == "url" else spec.key
-        self.cuts_query = spec.key == "path"
+        self.by_path = spec.key == "path"
+        self.with_query = spec.key == "url"
+        self.by_address = spec.key == "client_ip"
         self.dry = spec.dry_run
         needed = cells_needed(spec)
         self.lot = table.get(row, LOT)
@@ -63,11 +68,15 @@ class RateLimit:
         """Whose request it is."""
         if self.part is None:
             return ALL
-        value = request.get(self.part)
+        value = request.one(self.part)
         if value is None:
             return ALL
-        if self.cuts_query:
-            value = value.partition("?")[0]
+        if self.by_address:
+            value = client_of(value)
+        elif self.with_query:
+            value = f"{normal(value)}?{value.partition('?')[2]}"
+        elif self.by_path:
+            value = normal(value)
         return stable_hash(value)
 
 

@@ -19,6 +19,7 @@ from struct import pack
 from typing import Final
 
 from steelyard import errors
+from steelyard.core.clients import client_of
 from steelyard.core.crowd import Crowd
 from steelyard.core.spec import RespondSpec
 from steelyard.core.stable import stable_hash
@@ -121,7 +122,7 @@ class Downstream(Client):
     def join(self, crowd: Crowd, now: float) -> None:
         """Count as a connection of this client, or be closed where it has too many. A trusted proxy is not a client."""
         assert self.peer is not None and self.transport is not None
-        self.crowd_key = stable_hash(self.peer.address)
+        self.crowd_key = stable_hash(client_of(self.peer.address))
         if crowd.enter(self.crowd_key):
             self.crowd = crowd
             return

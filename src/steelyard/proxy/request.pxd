@@ -12,3 +12,5 @@ cdef class Request(Pick):
     cdef list cookies
 
     cpdef object get(self, str name)
+    cpdef object one(self, str name)
+    cdef list crumbs(self)

@@ -4,13 +4,14 @@ This is where bytes become text, so that routing and policies know none.
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 from steelyard.core.policy import Pick
 from steelyard.proxy.body_start import BodyStart
-from steelyard.wire.cookies import cookie
+from steelyard.wire.cookies import cookie, cookies
 from steelyard.wire.http1 import RequestHead
 from steelyard.wire.peer import Peer
-from steelyard.wire.query import query_value
+from steelyard.wire.query import query_value, query_values
 
 
 class Request(Pick):
@@ -44,9 +45,7 @@ class Request(Pick):
         if name == "method":
             return self.head.method.decode("latin-1")
         if name.startswith("cookie:"):
-            if self.cookies is None:  # a sticky pool asks twice
-                self.cookies = self.head.values(b"cookie")
-            crumb = cookie(self.cookies, name[7:].encode("latin-1", "replace"))
+            crumb = cookie(self.crumbs(), name[7:].encode("latin-1", "replace"))
             return None if crumb is None else crumb.decode("latin-1")
         if name.startswith("query:"):
             return query_value(self.head.target, name[6:])
@@ -55,3 +54,25 @@ class Request(Pick):
         field = "content-type" if name == "content_type" else name.removeprefix("header:").lower()
         value = self.head.get(field.encode("latin-1", "replace"))
         return None if value is None else value.decode("latin-1")
+
+    def one(self, name: str) -> str | None:
+        """As `get`; None too where a field, a cookie or a query's value of that name was sent more than once.
+
+        Which of them a backend takes nobody knows: whoever adds one that changes must not be another client each time.
+        """
+        if name.startswith("cookie:"):
+            found = cookies(self.crumbs(), name[7:].encode("latin-1", "replace"))
+            several = len(list(islice(found, 2))) > 1
+        elif name.startswith("query:"):
+            several = len(list(islice(query_values(self.head.target, name[6:]), 2))) > 1
+        elif name.startswith("header:"):
+            several = len(self.head.values(name[7:].lower().encode("latin-1", "replace"))) > 1
+        else:
+            several = False
+        return None if several else self.get(name)
+
+    def crumbs(self) -> list[bytes]:
+        """The values of its Cookie fields: a sticky pool asks twice."""
+        if self.cookies is None:
+            self.cookies = self.head.values(b"cookie")
+        return self.cookies
