@@ -16,6 +16,7 @@ from tests.fakes import READ_BYTES, Peer, World, answer, chunks, forwarded, head
 
 # As the module has them; compiled, they are C numbers that nobody can import.
 LINGER_S = 5.0
+LINGER_BYTES = 4 * 1024 * 1024
 MAX_AHEAD_BYTES = 64 * 1024
 
 Make = Callable[..., World]
@@ -511,6 +512,28 @@ def test_a_refused_client_that_goes_on_sending_is_cut_off_after_a_while(world: W
     client >> b"more"
     assert "eof" == client.end
     world.turn(0.2)
+    assert client.transport.lost
+
+
+def test_of_a_refused_client_that_sends_without_end_only_so_much_is_read(world: World) -> None:
+    client = world.client()
+    client >> b"nonsense\r\n\r\n"
+    client << refused(errors.BAD_REQUEST, close=True)
+    client >> b"x" * LINGER_BYTES
+    assert ("eof", 0) == (client.end, client.unread)
+    client >> b"x" * (2 * READ_BYTES)
+    assert (True, READ_BYTES) == (client.transport.lost, client.unread)
+    assert [(400, "bad_request")] == world.outcomes
+
+
+def test_the_rest_of_a_body_whose_request_was_refused_is_read_only_so_far(make: Make) -> None:
+    world = make(routes=(RouteSpec(pool="web", max_body_bytes=10),))
+    client = world.client()
+    client >> request("POST / HTTP/1.1", f"Content-Length: {10**9}")
+    client << refused(errors.BODY_TOO_LARGE, close=True)
+    client >> b"x" * LINGER_BYTES
+    assert "eof" == client.end
+    client >> b"x"
     assert client.transport.lost
 
 

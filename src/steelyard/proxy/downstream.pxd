@@ -13,7 +13,7 @@ from steelyard.wire.peer cimport Peer
 from steelyard.wire.http1 cimport RequestHead, ResponseHead, scan_request
 from steelyard.wire.slices cimport cut
 
-cdef int MAX_AHEAD_BYTES, MAX_TURNS, JOIN_BYTES
+cdef int MAX_AHEAD_BYTES, MAX_TURNS, JOIN_BYTES, LINGER_BYTES
 cdef double LINGER_S, inf
 cdef int LENGTH, CHUNKED, UNKNOWN
 cdef int _HEAD, _BODY, _ANSWER, _TUNNEL, _LINGER, _CLOSING, _CLOSED

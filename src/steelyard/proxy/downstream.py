@@ -5,9 +5,9 @@ behind an Upgrade) waits here, and the client is held back when too much waits. 
 writes as it came in: the head is joined with the first piece of the body.
 
 Every way of closing lets the client see what happened: after an answer that ends the connection early, the
-rest of the request is read and thrown away for a while, since closing at once would reset the connection and
-could take the answer with it (RFC 9112 section 9.6). An answer that broke off is never made to look whole. Only who has
-too many connections already is closed at once: it is not to have one more, even for a moment.
+rest of the request is read and thrown away for a while, up to a size, since closing at once would reset the
+connection and could take the answer with it (RFC 9112 section 9.6). An answer that broke off is never made to look
+whole. Only who has too many connections already is closed at once: it is not to have one more, even for a moment.
 
 Compiled; not a subclass of asyncio.Protocol, since an extension type cannot be one, so it defines all callbacks.
 """
@@ -46,6 +46,9 @@ MAX_TURNS: Final = 32
 JOIN_BYTES: Final = 16 * 1024
 # How long the rest of a refused request is read and thrown away.
 LINGER_S: Final = 5.0
+# And how much of it: as much as a client may have under way (the third number of Linux's tcp_wmem). Who sends more
+# has written on when the answer could have come.
+LINGER_BYTES: Final = 4 * 1024 * 1024
 
 # struct linger: on, for 0 seconds. Without it the kernel closes politely, whatever is unread or unsent.
 RESET_ON_CLOSE: Final = pack("ii", 1, 0)
@@ -149,6 +152,12 @@ class Downstream(Client):
         elif self.state == _TUNNEL:
             assert self.exchange is not None
             self.exchange.on_request_body(data, len(data), self.context.wheel.now())
+        elif self.state == _LINGER:
+            self.remaining -= len(data)
+            if self.remaining < 0 and self.transport is not None:
+                self.state = _CLOSING
+                self.deadline = inf
+                self.transport.abort()
 
     def receive_head(self, data: bytes) -> None:
         """More of a head. It is scanned anew only when a line was ended, so that dribbled bytes cost little."""
@@ -567,9 +576,10 @@ class Downstream(Client):
     # Ways to close.
 
     def linger(self, now: float) -> None:
-        """Nothing more is sent; what still comes is thrown away until the client closes, or for LINGER_S."""
+        """Nothing more is sent; what still comes is thrown away: for LINGER_S, up to LINGER_BYTES."""
         self.resume(now)
         self.state = _LINGER
+        self.remaining = LINGER_BYTES
         self.forget()
         self.scanner = None
         if self.transport is not None:
