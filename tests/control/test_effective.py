@@ -225,6 +225,7 @@ def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.
     on_tcp = st.tuples(HOSTS, st.sampled_from([0, 1000 + index]), st.none())
     on_unix = st.tuples(st.just(""), st.just(0), st.sampled_from([f"/run/{index}.sock", f"/a b/$${index}: #"]))
     host, port, path = draw(on_tcp | on_unix)
+    most = draw(st.none() | COUNTS)
     return spec.ListenerSpec(
         name=name,
         host=host,
@@ -237,8 +238,8 @@ def listeners(draw: st.DrawFn, index: int, name: str, pools: list[str]) -> spec.
         max_fields=draw(COUNTS),
         underscores_in_headers=draw(st.booleans()),
         backlog=draw(COUNTS),
-        max_connections=draw(st.none() | COUNTS),
-        max_connections_per_client=draw(st.none() | COUNTS),
+        max_connections=most,
+        max_connections_per_client=draw(st.none() | (COUNTS if most is None else st.integers(1, most))),
         max_in_flight=draw(st.none() | COUNTS),
         min_body_rate=draw(st.none() | st.integers(1, 2**40)),
     )
@@ -331,6 +332,7 @@ def breakers(draw: st.DrawFn) -> spec.BreakerSpec:
 def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
     check = draw(st.none() | checks())
     seconds_or_off = st.none() | SECONDS
+    tries, delay_s = draw(COUNTS), draw(SECONDS | st.just(0.0))
     weights = st.integers(1, 1000)
     ranks = st.tuples(st.integers(0, 100), st.just(False)) | st.just((0, True))
     backends = st.lists(
@@ -352,10 +354,11 @@ def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
         policy=draw(policies()),
         health_check=check,
         retry=spec.RetrySpec(
-            tries=draw(COUNTS),
+            tries=tries,
             same_backend=draw(COUNTS),
-            delay_s=draw(SECONDS | st.just(0.0)),
-            on_status=draw(some(st.sampled_from([502, 503, 504]))),
+            delay_s=delay_s,
+            max_delay_s=delay_s + draw(SECONDS | st.just(0.0)),
+            on_status=draw(some(st.sampled_from([503] if tries == 1 else [502, 503, 504]))),
             budget=draw(st.none() | st.floats(0, 1)),
             budget_floor=draw(COUNTS),
             mark_down=check is not None and draw(st.booleans()),

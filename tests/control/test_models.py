@@ -44,7 +44,7 @@ ALL_KEYS = """
           - {address: "localhost:8002", backup: true}
         health_check: {kind: http, path: /up, expect: [200, 3xx], interval: 9s, timeout: 8s,
                        rise: 7, fall: 6, jitter: 5%, log: all}
-        retry: {tries: 1, same_backend: 2, delay: 3ms, max_delay: 9ms, try_timeout: 7s,
+        retry: {tries: 8, same_backend: 2, delay: 3ms, max_delay: 9ms, try_timeout: 1s,
                 on_status: [502, 504], budget: 4%, budget_floor: 5, mark_down: on, hold_body: 6B}
         timeouts: {connect: 1s, response: 2s, total: 3s, idle: 4s, tunnel: 5s}
         max_idle: 10
@@ -96,7 +96,7 @@ def test_every_key_fills_its_field() -> None:
         ),
         spec.PolicySpec("hash", "header:x-user"),
         spec.HealthCheckSpec("http", "/up", ((200, 200), (300, 399)), 9.0, 8.0, 7, 6, 0.05, "all"),
-        spec.RetrySpec(1, 2, 0.003, 0.009, 7.0, (502, 504), 0.04, 5, True, 6),
+        spec.RetrySpec(8, 2, 0.003, 0.009, 1.0, (502, 504), 0.04, 5, True, 6),
         spec.PoolTimeouts(1, 2, 3, 4, 5),
         10,
         0.4,
@@ -220,9 +220,9 @@ def test_what_is_of_the_whole_balancer_can_be_left_to_it(field: dict[str, Any], 
 
 
 def test_the_limits_of_a_listener_fill_their_fields() -> None:
-    text = "max_connections: 5\nmax_connections_per_client: 6\nmax_in_flight: 7\nmin_body_rate: 2KiB/s"
+    text = "max_connections: 5\nmax_connections_per_client: 4\nmax_in_flight: 7\nmin_body_rate: 2KiB/s"
     web = load(listener(text)).listeners[0]
-    assert (5, 6, 7, 2048) == (
+    assert (5, 4, 7, 2048) == (
         web.max_connections,
         web.max_connections_per_client,
         web.max_in_flight,
@@ -500,7 +500,8 @@ DURATIONS: list[tuple[type[Shape], str, str]] = [
 @pytest.mark.parametrize(("shape", "key", "shortest"), DURATIONS)
 def test_a_duration_is_one_that_a_timer_can_keep(shape: type[Shape], key: str, shortest: str) -> None:
     """From one that costs no more than it brings, up to a year: both ends are taken, and nothing beyond."""
-    other = {"interval": "8760h"} if key == "timeout" else {"timeout": "1ms"} if key == "interval" else {}
+    beside = {"timeout": {"interval": "8760h"}, "interval": {"timeout": "1ms"}, "delay": {"max_delay": "8760h"}}
+    other = beside.get(key, {})
     for right in (shortest, "8760h"):
         shape.model_validate({**other, key: right})
     with pytest.raises(ValidationError, match="is longer than a year"):

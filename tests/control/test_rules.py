@@ -6,7 +6,7 @@ from steelyard.control import rules
 from steelyard.control.fault import Fault
 from steelyard.core.spec import After, BackendSpec, PoolSpec, QueueSpec, Spec
 from tests.control.own import OwnPolicies
-from tests.control.said import load, pool, problems
+from tests.control.said import listener, load, pool, problems
 
 
 def backends(text: str) -> str:
@@ -344,3 +344,69 @@ def test_a_breaker_has_something_that_opens_it(expected: list[str], keys: str, k
         assert [line.replace("KEY", key) for line in expected] == problems(text)
     else:
         assert load(text).pools[0].name == "app"
+
+
+@pytest.mark.parametrize(
+    ("expected", "keys"),
+    [
+        ([], "retry: {tries: 1}"),
+        ([], "retry: {tries: 2, on_status: [502]}\nhedge: {}"),
+        ([], "retry: {tries: 1, on_status: [502, 503]}"),  # a 503 may ask to be left alone
+        (
+            [
+                "a.yaml:5: pools.app.retry.on_status: asks nobody else, as tries is 1; "
+                "use tries: 2 or more, or take it out"
+            ],
+            "retry: {tries: 1, on_status: [502, 504]}",
+        ),
+        ([], "retry: {tries: 1}\nhedge: off"),
+        (
+            [
+                "a.yaml:5: pools.app.retry.tries: leaves no try for the hedge (got 1); "
+                "use tries: 2 or more, or take hedge out"
+            ],
+            "retry: {tries: 1}\nhedge: p95",
+        ),
+        ([], "retry: {delay: 1s, max_delay: 1s}"),
+        (
+            [
+                "a.yaml:5: pools.app.retry.max_delay: a first delay of 2s is longer than the longest, 1s (got 1s); "
+                "use a max_delay of 2s or more"
+            ],
+            "retry: {delay: 2s, max_delay: 1s}",
+        ),
+        (
+            [
+                "a.yaml:5: pools.app.retry.delay: a first delay of 2s is longer than the longest, 250ms (got 2s); "
+                "use a max_delay of 2s or more"
+            ],
+            "retry: {delay: 2s}",
+        ),
+        ([], "timeouts: {total: 2s}\nhedge: 1s\nretry: {try_timeout: 1s}"),
+        ([], "timeouts: {total: off}\nhedge: 1h"),
+        ([], "timeouts: {total: 1s}\nhedge: p95"),
+        (
+            [
+                "a.yaml:6: pools.app.hedge: never comes: the whole exchange has 1s (got 1s); "
+                "use less than 1s, or a longer timeouts: {total}",
+                "a.yaml:7: pools.app.retry.try_timeout: never comes: the whole exchange has 1s (got 2s); "
+                "use less than 1s, or a longer timeouts: {total}",
+            ],
+            "timeouts: {total: 1s}\nhedge: 1s\nretry: {try_timeout: 2s}",
+        ),
+    ],
+)
+def test_what_a_retry_or_a_hedge_is_told_can_come_about(expected: list[str], keys: str) -> None:
+    if expected:
+        assert expected == problems(pool(keys))
+    else:
+        assert load(pool(keys)).pools[0].name == "app"
+
+
+def test_a_client_may_not_have_more_connections_than_all_together() -> None:
+    assert [
+        "a.yaml:6: listeners.web.max_connections_per_client: is never reached: max_connections is 5 (got 6); "
+        "use less than 5, or off"
+    ] == problems(listener("max_connections: 5\nmax_connections_per_client: 6"))
+    for keys in ("max_connections: 5\nmax_connections_per_client: 5", "max_connections_per_client: 5"):
+        assert load(listener(keys)).listeners[0].max_connections_per_client == 5

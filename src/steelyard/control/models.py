@@ -119,6 +119,7 @@ class Listener(Shape):
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
         rules.exactly_one("routes", self.routes, "pool", self.pool)
+        rules.one_of_many(self.max_connections, self.max_connections_per_client)
         return self
 
     def named(self, name: str) -> spec.ListenerSpec:
@@ -301,6 +302,11 @@ class Retry(Shape):
     mark_down: fields.Flag = optional("mark_down", "a backend whose tries are used up is down until a check is good")
     hold_body_bytes: fields.Size = optional("hold_body", "how much of a request body is kept for another try")
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules.retry_fits(self.spec(), frozenset(self.model_fields_set))
+        return self
+
 
 class Hedge(Shape):
     """A second backend is asked as well when the first one is slow."""
@@ -390,6 +396,10 @@ class Pool(Shape):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         rules.mark_down_has_a_check(self.retry, "health_check" in self.model_fields_set and self.health_check is None)
+        retry = self.retry.spec() if "retry" in self.model_fields_set else spec.RetrySpec()
+        hedge = None if self.hedge is None else self.hedge.spec()
+        rules.hedge_can_be_sent(hedge, retry)
+        rules.ends_before(self.timeouts.total_s if "timeouts" in self.model_fields_set else None, hedge, retry)
         rules.one_limit_at_most(self.max_in_flight, self.adaptive_limit)
         if self.queue is not None:
             rules.can_be_full(self.max_in_flight, self.adaptive_limit, self.backends)

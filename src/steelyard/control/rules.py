@@ -20,7 +20,9 @@ from steelyard.core.spec import (
     BreakerSpec,
     EjectionSpec,
     HealthCheckSpec,
+    HedgeSpec,
     PolicySpec,
+    RetrySpec,
     Spec,
     format_address,
 )
@@ -266,6 +268,55 @@ def mark_down_has_a_check(retry: "Retry | None", unchecked: bool) -> None:
     if retry is not None and retry.mark_down and unchecked:
         message = "a backend that is marked down is brought up by a check, and there is none"
         raise Fault(message, "take out health_check: off, or mark_down", at=("retry", "mark_down"))
+
+
+def retry_fits(retry: RetrySpec, given: frozenset[str]) -> None:
+    """Statuses that are no answer lead to another backend, and delays may grow."""
+    faults: list[Fault] = []
+    # A 503 may ask with Retry-After that its backend be left alone, whether or not another one is asked.
+    if retry.tries == 1 and retry.on_status and 503 not in retry.on_status:
+        message = "asks nobody else, as tries is 1"
+        faults.append(Fault(message, "use tries: 2 or more, or take it out", at=("on_status",)))
+    if retry.delay_s > retry.max_delay_s:
+        delay, most = units.format_duration(retry.delay_s), units.format_duration(retry.max_delay_s)
+        blamed = "max_delay" if "max_delay_s" in given else "delay"
+        message = f"a first delay of {delay} is longer than the longest, {most}"
+        faults.append(Fault(message, f"use a max_delay of {delay} or more", at=(blamed,)))
+    if faults:
+        raise Faults(faults)
+
+
+def hedge_can_be_sent(hedge: HedgeSpec | None, retry: RetrySpec) -> None:
+    """A hedge is a try."""
+    if hedge is not None and retry.tries == 1:
+        message = "leaves no try for the hedge"
+        raise Fault(message, "use tries: 2 or more, or take hedge out", at=("retry", "tries"))
+
+
+def ends_before(total_s: float | None, hedge: HedgeSpec | None, retry: RetrySpec) -> None:
+    """What is to come while a request lasts comes before its time is over."""
+    if total_s is None:
+        return
+    total = units.format_duration(total_s)
+    faults: list[Fault] = []
+    for seconds, at in (
+        (hedge.after.seconds if hedge is not None else None, ("hedge", "after")),
+        (retry.try_timeout_s, ("retry", "try_timeout")),
+    ):
+        if seconds is not None and seconds >= total_s:
+            message = f"never comes: the whole exchange has {total}"
+            faults.append(Fault(message, f"use less than {total}, or a longer timeouts: {{total}}", at=at))
+    if faults:
+        raise Faults(faults)
+
+
+def one_of_many(max_connections: int | None, max_connections_per_client: int | None) -> None:
+    """One client reaches its limit before all clients reach theirs."""
+    if max_connections is None or max_connections_per_client is None:
+        return
+    if max_connections_per_client > max_connections:
+        message = f"is never reached: max_connections is {max_connections}"
+        raise Fault(message, f"use less than {max_connections}, or off", at=("max_connections_per_client",))
 
 
 def limits_in_order(limit: AdaptiveSpec, least_given: bool) -> None:
