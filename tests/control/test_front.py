@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from steelyard.control.front import Front, lots_of_front, name_of_limit, name_of_listener, numbers
+from steelyard.control.front import Front, lots_of_front, name_of_limit, name_of_listener, numbers, without_lot
 from steelyard.control.ledger import FIRST, Ledger
 from steelyard.core import table as cells
 from steelyard.core.crowd import CLIENTS, crowd_cells
@@ -96,6 +96,25 @@ def test_the_row_of_a_listener_whose_connections_are_still_open_is_not_given_out
     take(ledger)
     other = replace(web, port=81)
     assert row != take(ledger, other).front[name_of_listener(other)]
+
+
+def test_what_has_no_room_is_named_as_the_file_names_it_with_what_mends_that() -> None:
+    web = a_listener(None, LIMIT)
+    other = replace(a_listener(LIMIT), name="other", port=0)
+    spec = a_spec(web, other)
+    assert (
+        "listener web (192.0.2.1:80), route /1: rate_limit has no room for its 8 keys in the memory that limits share: "
+        "each worker limits for itself; give it fewer keys"
+    ) == without_lot(spec, name_of_limit(web, web.routes[1]))
+    assert without_lot(spec, name_of_limit(other, other.routes[0])).startswith(
+        "listener other (192.0.2.1:0), route /0:"
+    )
+    assert (
+        "listener other (192.0.2.1:0): max_connections_per_client has no room in the memory that limits share: "
+        "each worker counts for itself; give rate limits fewer keys"
+    ) == without_lot(spec, name_of_listener(other))
+    with pytest.raises(KeyError):
+        without_lot(a_spec(web), name_of_listener(other))
 
 
 def test_where_there_is_no_room_it_is_said_once_and_each_worker_limits_for_itself(

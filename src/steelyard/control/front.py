@@ -43,6 +43,25 @@ def lots_of_front(spec: Spec) -> dict[str, int]:
     return needed
 
 
+def without_lot(spec: Spec, name: str) -> str:
+    """What to log where a row of this specification gets no lot. Raises KeyError where none has that name."""
+    for listener in spec.listeners:
+        where = f"listener {listener.name} ({listener.address})"
+        if name == name_of_listener(listener):
+            return (
+                f"{where}: max_connections_per_client has no room in the memory that limits share: each worker counts "
+                "for itself; give rate limits fewer keys"
+            )
+        for route in listener.routes:
+            limit = route.rate_limit
+            if limit is not None and name == name_of_limit(listener, route):
+                return (
+                    f"{where}, route {_match_of(route)}: rate_limit has no room for its {limit.most_keys} keys in the "
+                    "memory that limits share: each worker limits for itself; give it fewer keys"
+                )
+    raise KeyError(name)
+
+
 def numbers(listener: ListenerSpec, front: Mapping[str, int], table: Table) -> dict[str, Any]:
     """A listener's live numbers and those of its limits, over all workers, as what JSON knows; None for no limit.
 
