@@ -125,7 +125,7 @@ def test_where_there_is_no_room_it_is_said_once_and_each_worker_limits_for_itsel
     with caplog.at_level(logging.WARNING):
         rows = take(ledger, web)
     assert 1 == caplog.text.count("no room")
-    assert "limit 192.0.2.1:80" in caplog.text
+    assert "listener web (192.0.2.1:80), route /1: rate_limit has no room" in caplog.text
     assert [1, 0] == [ledger.table.get(limit_row(rows, web, at), cells.LOT) for at in (0, 1)]
     front = Front(ledger.table)
     front.adopt(a_spec(web), rows.front)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
-from steelyard.control.front import lots_of_front
+from steelyard.control.front import lots_of_front, without_lot
 from steelyard.control.lots import Lots
 from steelyard.core import table as cells
 from steelyard.core.homes import cells_needed
@@ -87,9 +87,7 @@ class Ledger:
                     self._make_room(pool, plan[pool.name].tiers)
             for name, needed in front.items():
                 if needed and not self.lots.ensure(plan.front[name], needed):
-                    _log.warning(
-                        "%s: the table has no room for its %d cells: each worker limits for itself", name, needed
-                    )
+                    _log.warning("%s", without_lot(spec, name))
         return plan
 
     def _leave_lots_that_are_too_small(self, pool: PoolSpec, tiers: dict[tuple[str, Rank], int]) -> None:
