@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.processes.balancer import Balancer, balancing
-from tests.real.client import HOST
+from tests.real.client import HOST, Client
 from tests.real.support import running, until
 from tests.soak.checks import Check, Rest, at_rest, of_books, of_clients, of_counters, records_in
 from tests.soak.clients import Sessions
@@ -33,6 +33,8 @@ RELOAD_EVERY_S: Final = 2.0
 WARM_UP: Final = 0.2
 EMBEDDED: Final = 0.1
 QUIET_S: Final = 20.0
+# So many connections that each worker has some: that one has none happens once in a million times.
+FOR_ALL_WORKERS: Final = 20
 POLICIES: Final[tuple[Any, ...]] = (
     *(
         "round_robin",
@@ -185,17 +187,20 @@ async def _processes(
 ) -> None:
     """The part with `steelyard run`. Raises AssertionError or TimeoutError where the balancer does not end well."""
     tally = soaked.tally
-    async with balancing(log.parent, configuration(chance, served.ports, log)) as balancer:
+    resting = configuration(chance, served.ports, log)
+    async with balancing(log.parent, resting) as balancer:
         sessions = Sessions(balancer.port, tally)
         await served.ask("stir")
         await _busy("warm-up", seconds * WARM_UP, sessions, chance, say, reloads=(balancer, served.ports, log))
         await served.ask("calm")
+        await _come_to_rest(balancer, resting, tally)
         before = await _quiet(balancer, served, None)
         await served.ask("stir")
         await _busy(
             "soak", seconds * (1 - WARM_UP - EMBEDDED), sessions, chance, say, reloads=(balancer, served.ports, log)
         )
         numbers = await served.ask("calm")
+        await _come_to_rest(balancer, resting, tally)
         after = await _quiet(balancer, served, before)
         status = await balancer.status()
         numbers = {**numbers, "open": (await served.ask("numbers"))["open"]}
@@ -230,8 +235,7 @@ async def _busy(
     async def reload_often(balancer: Balancer, ports: list[int], log: Path) -> None:
         while loop.time() < until - RELOAD_EVERY_S:
             await asyncio.sleep(RELOAD_EVERY_S * chance.uniform(0.2, 1.8))
-            await balancer.reload(configuration(chance, ports, log))
-            sessions.tally.reloads += 1
+            await _reload(balancer, configuration(chance, ports, log), sessions.tally)
 
     async with asyncio.TaskGroup() as group:
         for number in range(SESSIONS):
@@ -241,6 +245,22 @@ async def _busy(
         while (left := until - loop.time()) > 0:
             say(what, left, sessions.tally)
             await asyncio.sleep(min(left, 0.2))
+
+
+async def _reload(balancer: Balancer, config: dict[str, Any], tally: Tally) -> None:
+    await balancer.reload(config)
+    tally.reloads += 1
+
+
+async def _come_to_rest(balancer: Balancer, config: dict[str, Any], tally: Tally) -> None:
+    """Have it take the configuration that it rests by, the same one both times, and let every worker notice.
+
+    Near a limit of connections a listener accepts by itself, without the descriptor that the loop would have; where
+    there is plenty again, the next client gives it back.
+    """
+    await _reload(balancer, config, tally)
+    for client in [await Client.open(balancer.port) for _ in range(FOR_ALL_WORKERS)]:
+        client.close()
 
 
 async def _quiet(balancer: Balancer, served: BackendProcess, before: Rest | None) -> Rest:
