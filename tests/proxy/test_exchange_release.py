@@ -14,7 +14,16 @@ from steelyard.core import policy as register
 from steelyard.core.backend import Backend
 from steelyard.core.health import State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
-from steelyard.core.spec import After, EjectionSpec, HealthCheckSpec, HedgeSpec, PoolTimeouts, RetrySpec, RouteSpec
+from steelyard.core.spec import (
+    After,
+    BreakerSpec,
+    EjectionSpec,
+    HealthCheckSpec,
+    HedgeSpec,
+    PoolTimeouts,
+    RetrySpec,
+    RouteSpec,
+)
 from tests.fakes import Peer, World, answer, chunks, forwarded, head, ok, refused, request
 
 Make = Callable[..., World]
@@ -389,3 +398,19 @@ def test_a_first_try_that_a_hedge_has_overtaken_took_at_least_so_long(spied: Spi
     second >> ok()
     client << ok()
     assert [("a", False, 2.5), ("b", False, 0.5)] == spy.told
+
+
+def test_a_tunnel_decides_its_trial_when_it_opens_and_not_when_it_ends(make: Make) -> None:
+    world = make("a", circuit_breaker=BreakerSpec(1, None, open_for_s=5.0))
+    client, backend = asked(world)
+    backend.reset()
+    client << refused(errors.CLOSED_EARLY)
+    assert 0 != world.pool.backends[0].circuit()
+    world.turn(5.1)
+    client >> request("GET / HTTP/1.1", *WISH)
+    backend = world.accept("a")
+    backend.take()
+    backend >> head("HTTP/1.1 101 Switching Protocols", *WISH)
+    client.take()
+    assert 0 == world.pool.backends[0].circuit()
+    assert {"a": 1} == world.in_flight

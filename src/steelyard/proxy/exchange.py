@@ -227,6 +227,8 @@ class Exchange(Tries):
         self.status = 101
         self.stop_timers()
         self.latency_s = now - self.asked_at
+        assert self.connections is not None and self.backend is not None
+        self.connections.pool.answered_head(self.request, self.backend, False, self.latency_s, now)
         self.tunnel = True
         self._touch_tunnel(now)
         self._remember_backend(head)
