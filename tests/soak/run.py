@@ -194,16 +194,16 @@ async def _processes(
         await _busy("warm-up", seconds * WARM_UP, sessions, chance, say, reloads=(balancer, served.ports, log))
         await served.ask("calm")
         await _come_to_rest(balancer, resting, tally)
-        before = await _quiet(balancer, served, None)
+        before, _ = await _quiet(balancer, served, None)
         await served.ask("stir")
         await _busy(
             "soak", seconds * (1 - WARM_UP - EMBEDDED), sessions, chance, say, reloads=(balancer, served.ports, log)
         )
         numbers = await served.ask("calm")
         await _come_to_rest(balancer, resting, tally)
-        after = await _quiet(balancer, served, before)
+        after, still_open = await _quiet(balancer, served, before)
         status = await balancer.status()
-        numbers = {**numbers, "open": (await served.ask("numbers"))["open"]}
+        numbers = {**numbers, "open": still_open}
         soaked.met = numbers["met"]
         soaked.checks += at_rest(before, after, status, numbers)
         taken = status["reloads"]
@@ -263,10 +263,11 @@ async def _come_to_rest(balancer: Balancer, config: dict[str, Any], tally: Tally
         client.close()
 
 
-async def _quiet(balancer: Balancer, served: BackendProcess, before: Rest | None) -> Rest:
+async def _quiet(balancer: Balancer, served: BackendProcess, before: Rest | None) -> tuple[Rest, int]:
     """The balancer at rest, once it is, or when it has had its time: then the checks say what is left.
 
-    before: it is at rest when it has no more descriptors than there.
+    before: it is at rest when it has no more descriptors than there. Returns also how many connections the backends
+    had at that very moment: a health check has one now and then, so to ask later would be to ask for another moment.
     """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + QUIET_S
@@ -276,13 +277,14 @@ async def _quiet(balancer: Balancer, served: BackendProcess, before: Rest | None
         same = before is None or all(
             len(links) <= len(before.descriptors.get(pid, ())) for pid, links in rest.descriptors.items()
         )
+        still_open: int = (await served.ask("numbers"))["open"]
         quiet = (
             not sum(one["in_flight"] for pool in status["pools"].values() for one in pool)
             and not sum(worker["clients"] for worker in status["workers"])
-            and (before is None or (await served.ask("numbers"))["open"] == 0)
+            and (before is None or still_open == 0)
         )
         if (same and quiet and (before is not None or loop.time() > give_up - QUIET_S + 3)) or loop.time() > give_up:
-            return rest
+            return rest, still_open
         await asyncio.sleep(0.1)
 
 
