@@ -19,6 +19,7 @@ cdef class Outliers:
     cdef list backends
     cdef int64_t errors
     cdef int64_t in_a_row
+    cdef Py_ssize_t among
     cdef int64_t remembered
     cdef int64_t gateway_errors
     cdef bint compares

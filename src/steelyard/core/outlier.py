@@ -1,10 +1,10 @@
 """Ejection: a backend that answers worse than the others is left alone for a while, judged by the traffic itself.
 
-Three rules. So many errors in a row, as one worker sees them. So many among twice as many of the latest, while the rest
-of the pool answers well: who fails every second request is out as soon as who fails them all. And once in a window, all
-workers together: a success rate far below that of the others, for who fails a little but much more than they do.
-A backend is never the last one to go, and there is a cap, since where many fail it is hardly their own fault. Whoever
-is ejected again soon stays out longer.
+Three rules. So many errors in a row, as one worker sees them. So many among four times as many of the latest, while the
+rest of the pool answers well: who fails half of its requests is out as soon as who fails them all. And once in a
+window, all workers together: a success rate far below that of the others, for who fails a little but much more than
+they do. A backend is never the last one to go, and there is a cap, since where many fail it is hardly their own fault.
+Whoever is ejected again soon stays out longer.
 
 Pure: it is told what came of each request, and says who is ejected and why. How the latest requests to a backend ended
 lies in one cell of the worker's own, a bit each; while there is no error among them an answer costs one load. What all
@@ -37,6 +37,9 @@ EARLIER_FROM: Final = cells.EARLIER_FROM
 LATEST_BITS: Final = 40
 LATEST: Final = (1 << 40) - 1
 MOST_ERRORS: Final = 20  # in a row: twice as many outcomes have a bit
+# Among how many times as many of the latest, where the others answer well: of one that fails every other request by
+# chance, the fifth error is among twenty in 998 of 1,000 cases, and among ten in 750 (binomial).
+AMONG: Final = 4
 MOST_GATEWAY_ERRORS: Final = 1000
 # Of the cell PENALTIES: how often, and above that when the last time ends.
 TIMES_BITS: Final = 8
@@ -65,7 +68,8 @@ class Outliers:
         self.backends = list(backends)
         self.errors = spec.errors or 0
         self.in_a_row = LATEST >> (LATEST_BITS - self.errors)
-        self.remembered = LATEST >> (LATEST_BITS - 2 * self.errors)
+        self.among = min(AMONG * self.errors, LATEST_BITS)
+        self.remembered = LATEST >> (LATEST_BITS - self.among)
         self.gateway_errors = spec.gateway_errors or 0
         self.compares = spec.deviations is not None
         self.deviations = spec.deviations or 0.0
@@ -111,7 +115,7 @@ class Outliers:
         elif 0 < self.gateway_errors <= runs:
             why = f"{runs} gateway errors in a row" if runs > 1 else "a gateway error"
         elif self.errors > 0 and ones(latest) >= self.errors and self.others_are_well(backend, now):
-            why = f"{self.errors} errors in {2 * self.errors} requests, while the others answer well"
+            why = f"{self.errors} errors in {self.among} requests, while the others answer well"
         if not why:
             self.table.set_mine(backend.row, OUTCOMES, runs << LATEST_BITS | latest)
             return None
