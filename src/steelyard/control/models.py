@@ -238,7 +238,7 @@ class Ejection(Shape):
     """When a backend is left alone for a while, by how it answers requests."""
 
     spec_type = spec.EjectionSpec
-    errors: fields.ErrorsOrOff = optional("errors", "so many in a row, or among four times as many while the others do well")
+    errors: fields.ErrorsOrOff = optional("errors", "so many in a row, or among four times as many if others do well")
     gateway_errors: fields.GatewayErrorsOrOff = optional(
         "gateway_errors", "as many 502, 503, 504 or no answers in a row"
     )
