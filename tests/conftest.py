@@ -19,7 +19,7 @@ from hypothesis import Phase, settings
 from steelyard.wire import http1
 
 # What several tests share is asserted with values too; said here, before any test module imports one of them.
-pytest.register_assert_rewrite("tests.fakes", "tests.fakes_core", "tests.real", "tests.systems")
+pytest.register_assert_rewrite("tests.fakes", "tests.fakes_core", "tests.processes", "tests.real", "tests.systems")
 
 COMPILED: Final = str(http1.__file__).endswith(tuple(EXTENSION_SUFFIXES))
 # checked: compiled with every index checked, in a tree of its own (tools/compile.py).

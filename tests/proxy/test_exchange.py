@@ -417,9 +417,9 @@ def test_the_same_backend_is_tried_again_before_it_is_marked_down_and_another_on
     for pause_s in (0.010, 0.020, 0.040):
         world.refuse("a")
         assert [] == world.dialled
-        world.turn(pause_s / 2 - 0.001)  # half of it is by chance
+        world.turn(pause_s - 0.001)
         assert [] == world.dialled
-        world.turn(pause_s / 2 + 0.002)
+        world.turn(pause_s / 2 + 0.002)  # up to half as long again by chance
     assert [] == world.changes
     world.refuse("a")
     assert [("a", False)] == world.changes
@@ -445,7 +445,7 @@ def test_only_a_backend_whose_tries_could_be_repeated_is_marked_down(
         backend = world.accept("a")
         backend << got
         backend.reset()
-        world.turn(0.05)
+        world.turn(0.07)
     client << refused(kind, retry_after_s=2)
     assert [] == world.dialled
     assert down == world.changes
@@ -481,7 +481,7 @@ def test_when_all_were_marked_down_service_is_not_available(make: Make) -> None:
     client >> GET
     for host in "aaaabbbbcccc":
         world.refuse(host)
-        world.turn(0.05)
+        world.turn(0.07)
     assert [] == world.dialled
     client << refused(errors.NONE_UP, retry_after_s=2)
     assert [("a", False), ("b", False), ("c", False)] == world.changes

@@ -85,7 +85,9 @@ def balancer(tmp_path: Path, over: list[Backend], **changes: str) -> Iterator[tu
 
 def test_the_file_has_exactly_its_numbers() -> None:
     (pool,) = config.load(EXAMPLE).pools
-    assert RetrySpec(tries=3, same_backend=3, delay_s=0.010, budget=None, mark_down=True) == pool.retry
+    assert (
+        RetrySpec(tries=3, same_backend=3, delay_s=0.010, max_delay_s=0.010, budget=None, mark_down=True) == pool.retry
+    )
     check = HealthCheckSpec(kind="tcp", interval_s=20.0, timeout_s=2.0, rise=1, fall=1, jitter=0.0, log="all")
     assert check == pool.health_check
     assert "round_robin" == pool.policy.name

@@ -50,14 +50,14 @@ def may_retry(kind: Kind, method_idempotent: bool, body_held: bool, answer_begun
 
 
 def backoff_s(delay_s: float, max_delay_s: float, number: int, below: Callable[[int], int]) -> float:
-    """How long to wait before a retry: doubles from delay_s on, half of it by chance, so that those who failed at one
-    moment do not come again at one moment.
+    """How long to wait before a retry: doubles from delay_s on, and up to half as long again by chance, so that those
+    who failed at one moment do not come again at one moment.
 
     number: of waits before this one. below: n -> a random whole number in [0, n).
     Source: Brooker, Exponential Backoff And Jitter (AWS, 2015): "equal jitter", which never comes back at once.
     """
-    whole = min(max_delay_s, delay_s * 2.0 ** min(number, 60))
-    return whole / 2 + whole / 2 * below(JITTER_STEPS) / JITTER_STEPS
+    least = min(max_delay_s, delay_s * 2.0 ** min(number, 60))
+    return least + least / 2 * below(JITTER_STEPS) / JITTER_STEPS
 
 
 class RetryBudget:

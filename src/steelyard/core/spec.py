@@ -266,8 +266,8 @@ class BreakerSpec:
 class RetrySpec:
     """What happens when a try fails (core/retry.py holds the rules of safety).
 
-    delay_s: before a second try at the same backend, and before a third backend; doubles each time, half of it by
-    chance. try_timeout_s: for one try, from the whole request to the head of its answer.
+    delay_s: before a second try at the same backend, and before a third backend; doubles each time, and up to half as
+    much comes on top by chance. try_timeout_s: for one try, from the whole request to the head of its answer.
     """
 
     tries: int = _default(3, "backends asked for one request, the first included")
