@@ -17,7 +17,7 @@ import pytest
 
 from steelyard.observe.streams import outlived, say
 from tests.real.programs import accepting
-from tests.real.support import free_ports
+from tests.real.support import free_ports, until
 from tests.systems.programs import HOST, PATIENCE_S, get
 
 
@@ -149,6 +149,8 @@ def test_a_balancer_that_is_started_with_closed_streams_runs_and_ends_like_any(r
         open(heard, "w", encoding="utf-8") as kept,
         balancer(tmp_path, redirected=redirected, stdout=kept.fileno(), stderr=kept.fileno()) as (process, port),
     ):
+        if ">&-" not in redirected.split():  # said when all workers serve, which is after the first of them does
+            asyncio.run(until(lambda: "listening on" in heard.read_text()))
         serves_until_a_signal(process, port)
     said = heard.read_text()
     assert "Traceback" not in said
