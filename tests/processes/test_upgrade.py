@@ -170,7 +170,11 @@ async def test_a_listener_that_the_new_file_does_not_have_is_closed(tmp_path: Pa
         with_extra = with_workers(2, one.port)
         with_extra["listeners"]["extra"] = {"bind": f"127.0.0.1:{extra}", "pool": "web"}
         async with balancing(tmp_path, with_extra) as lb:
-            assert extra in await _ports(lb)
+
+            async def said() -> bool:  # the listeners' lines are printed one by one
+                return extra in _ports(lb)
+
+            await eventually(said, "the extra listener is said to listen")
             lb.write(with_workers(2, one.port))
             assert "failed" not in await lb.ask("upgrade")
             await taken_over(lb)
@@ -187,5 +191,5 @@ async def test_a_listener_that_the_new_file_does_not_have_is_closed(tmp_path: Pa
             assert "one" == await lb.name()
 
 
-async def _ports(lb: Balancer) -> list[int]:
+def _ports(lb: Balancer) -> list[int]:
     return [int(line.partition(" -> ")[0].rpartition(":")[2]) for line in lb.program.said.splitlines()]
