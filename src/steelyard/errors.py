@@ -84,6 +84,8 @@ CLIENT_GONE: Final = Kind("client_gone", 0, *_REQUEST, "The client closed the co
 CLIENT_TOO_SLOW: Final = Kind(
     "client_too_slow", 0, Side.CLIENT, Phase.ANSWER, Retry.NEVER, "The client did not read its answer in time."
 )
+# A connection of TCP, which says nothing of whose turn it was to speak.
+IDLE: Final = Kind("idle", 0, Side.CLIENT, Phase.ANSWER, Retry.NEVER, "Nothing has passed either way for too long.")
 
 # The choice.
 NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")

@@ -15,6 +15,7 @@ from steelyard.core.table import Table
 from steelyard.proxy import acceptor, dial
 from steelyard.proxy.acceptor import LEAST, RESERVE, Acceptor, Capacity, most_connections
 from steelyard.proxy.bind import bind
+from steelyard.proxy.downstream import Downstream
 from tests.fakes import World
 
 Make = Callable[..., World]
@@ -32,7 +33,7 @@ class Gate:
         self.socks = bind(replace(self.spec, backlog=100))
         capacity = Capacity(lambda: self.acceptor.clients(), room)
         loop: Any = world.loop
-        self.acceptor = Acceptor(loop, self.spec, world.context, capacity)
+        self.acceptor = Acceptor(loop, self.spec, world.context, Downstream, capacity)
         self.clients: list[socket.socket] = []
         loop.create_task(self.acceptor.start(tuple(self.socks)))
         loop.settle()

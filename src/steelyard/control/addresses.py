@@ -42,8 +42,10 @@ def parse_bind(text: str) -> tuple[str, int] | str:
     return _host(host) if host else "0.0.0.0", _port(port, lowest=0)
 
 
-def parse_backend(text: str) -> tuple[str, int]:
-    """(host, port) of `host:port`, `[::1]:port` or `http://host:port`."""
+def parse_backend(text: str) -> tuple[str, int] | str:
+    """(host, port) of `host:port`, `[::1]:port` or `http://host:port`, or the path of `unix:/path`."""
+    if text.startswith(UNIX):
+        return _socket_path(text.removeprefix(UNIX))
     scheme = _SCHEME.fullmatch(text)
     if scheme is not None:
         bare = scheme[2].partition("/")[0] or "localhost:8000"

@@ -25,7 +25,6 @@ from steelyard.core.spec import (
     PoolSpec,
     RouteSpec,
     Spec,
-    format_address,
 )
 
 # Settled before the first request: processes, shared memory and privileges are not made anew under traffic.
@@ -85,7 +84,7 @@ def _by_name(
 
 
 def _bind(listener: ListenerSpec) -> str:
-    return written.scalar(format_address(listener.host, listener.port))
+    return written.scalar(listener.address)
 
 
 def _outline(pool: PoolSpec) -> str:
@@ -94,7 +93,7 @@ def _outline(pool: PoolSpec) -> str:
 
 
 def _listener(key: str, old: ListenerSpec, new: ListenerSpec) -> Iterator[Change]:
-    if (old.host, old.port) != (new.host, new.port):
+    if old.address != new.address:
         yield Change("changed", f"{key}bind", _bind(old), _bind(new))
     yield from _routes(f"{key}routes", old.routes, new.routes)
     yield from _fields(Listener, key, old, new, leave=("routes",))
@@ -144,7 +143,7 @@ def _backends(key: str, old: Sequence[BackendSpec], new: Sequence[BackendSpec]) 
 
 def _backend(address: str, backend: BackendSpec) -> str:
     """As short as it can be written: the address alone, or with what is not the default."""
-    plain = BackendSpec(backend.host, backend.port)
+    plain = BackendSpec(backend.host, backend.port, path=backend.path)
     said = {
         Backend.alias_of(name): written.plain(name, getattr(backend, name))
         for name in _names(Backend)

@@ -7,13 +7,26 @@ has a default: what it is and why (core/spec.py). Keys come from models.py, so t
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from steelyard.control import rules, sealed, written
-from steelyard.control.models import Backend, File, HealthCheck, Listener, Policy, Pool, RateLimit, Route
+from steelyard.control import protocols, rules, sealed, written
+from steelyard.control.models import (
+    Backend,
+    File,
+    HealthCheck,
+    Listener,
+    ListenerTimeouts,
+    Policy,
+    Pool,
+    PoolTimeouts,
+    RateLimit,
+    Retry,
+    Route,
+)
 from steelyard.control.shapes import Shape, shape_at
 from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import (
+    HTTP,
     BackendSpec,
     BreakerSpec,
     HealthCheckSpec,
@@ -26,6 +39,7 @@ from steelyard.core.spec import (
 )
 
 _INDENT = "  "
+_NOTHING: Final[Mapping[str, set[str]]] = {}
 _NOT_SHOWN = "  # never shown; written as ${NAME} it is not in the file either"
 
 
@@ -54,9 +68,15 @@ def _file(spec: Spec, explain: bool) -> Iterator[str]:
 
 def _listener(listener: ListenerSpec, explain: bool) -> Iterator[str]:
     yield f"bind: {written.scalar(listener.address)}"
-    yield "protocol: http"
-    yield from _list("routes", [route_entry(route) for route in listener.routes], Route, explain)
-    yield from _keys(Listener, listener, explain, leave={"bind", "protocol", "routes", "pool"})
+    yield f"protocol: {listener.protocol}"
+    if listener.protocol == HTTP:
+        yield from _list("routes", [route_entry(route) for route in listener.routes], Route, explain)
+    else:
+        yield f"pool: {written.flow(listener.routes[0].pool)}"
+    idle = protocols.idle_fields(listener.protocol, Listener.model_fields)
+    leave = {"bind", "protocol", "routes", "pool", *idle}
+    within = {"timeouts": protocols.idle_timeouts(listener.protocol, ListenerTimeouts.model_fields)}
+    yield from _keys(Listener, listener, explain, leave, within)
 
 
 def _pool(pool: PoolSpec, explain: bool) -> Iterator[str]:
@@ -69,7 +89,11 @@ def _pool(pool: PoolSpec, explain: bool) -> Iterator[str]:
         yield "health_check:"
         unread = unread_keys(pool.health_check)
         yield from _indented(1, _keys(HealthCheck, pool.health_check, explain, leave=unread))
-    yield from _keys(Pool, pool, explain, leave={"policy", "backends", "health_check"})
+    leave = {"policy", "backends", "health_check", *protocols.idle_of_pool(pool)}
+    parts: dict[str, type[Shape]] = {"retry": Retry, "timeouts": PoolTimeouts}
+    within = {name: protocols.idle_of_part(pool, name, shape.model_fields) for name, shape in parts.items()}
+    leave |= {name for name, shape in parts.items() if within[name] == set(shape.model_fields)}
+    yield from _keys(Pool, pool, explain, leave, within)
 
 
 def route_entry(route: RouteSpec) -> dict[str, Any]:
@@ -119,8 +143,10 @@ def unread_keys(part: Any) -> set[str]:
     return set()
 
 
-def _keys(shape: type[Shape], part: Any, explain: bool, leave: set[str]) -> Iterator[str]:
-    """A line for each key of the shape, and the lines of what is nested in it."""
+def _keys(
+    shape: type[Shape], part: Any, explain: bool, leave: set[str], within: Mapping[str, set[str]] = _NOTHING
+) -> Iterator[str]:
+    """A line for each key of the shape, and the lines of what is nested in it. within: what is left out there."""
     reasons = _reasons(shape)
     for name in shape.model_fields:
         if name in leave:
@@ -128,7 +154,8 @@ def _keys(shape: type[Shape], part: Any, explain: bool, leave: set[str]) -> Iter
         value = getattr(part, name)
         if dataclasses.is_dataclass(value):
             yield f"{shape.alias_of(name)}:"
-            yield from _indented(1, _keys(shape_at(shape, (shape.alias_of(name),)), value, explain, unread_keys(value)))
+            nested, unread = shape_at(shape, (shape.alias_of(name),)), unread_keys(value) | within.get(name, set())
+            yield from _indented(1, _keys(nested, value, explain, unread))
             continue
         comment = ""
         if name == "secret":

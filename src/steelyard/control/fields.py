@@ -41,6 +41,12 @@ def whole(lowest: int, highest: int | None = None) -> tuple[BeforeValidator, Wit
     return BeforeValidator(readers.integer(lowest, highest)), WithJsonSchema(schema)
 
 
+def whole_or_off(lowest: int, highest: int) -> tuple[BeforeValidator, WithJsonSchema]:
+    """The same, or `off`."""
+    schema = {"anyOf": [{"type": "integer", "minimum": lowest, "maximum": highest}, _VARIABLE_SCHEMA, _OFF_SCHEMA]}
+    return BeforeValidator(readers.off_or(readers.integer(lowest, highest))), WithJsonSchema(schema)
+
+
 def real(lowest: float, highest: float) -> tuple[BeforeValidator, WithJsonSchema]:
     """Reader and schema of a number in these bounds."""
     schema = {"anyOf": [{"type": "number", "minimum": lowest, "maximum": highest}, _VARIABLE_SCHEMA]}
@@ -81,7 +87,10 @@ _PERCENT_SCHEMA: Final = {
     "pattern": r"^[0-9]+(\.[0-9]+)? *%$" + _OR_VARIABLE,
     "examples": ["20%"],
 }
-_ADDRESS_SCHEMA: Final = {"type": "string", "examples": ["localhost:8000", "[::1]:8000", "http://10.0.0.1:8000"]}
+_ADDRESS_SCHEMA: Final = {
+    "type": "string",
+    "examples": ["localhost:8000", "[::1]:8000", "http://10.0.0.1:8000", "unix:/run/app.sock"],
+}
 
 Duration = Annotated[float, BeforeValidator(readers.duration), WithJsonSchema(_DURATION_SCHEMA)]
 # The clock ticks in tens of milliseconds; what is far below one has lost its unit on the way.
@@ -182,7 +191,9 @@ Bind = Annotated[
     BeforeValidator(readers.bind),
     _text_schema(examples=["0.0.0.0:8080", ":8080", "[::]:8080", "unix:/run/steelyard/web.sock"]),
 ]
-BackendAddress = Annotated[tuple[str, int], BeforeValidator(readers.backend_address), WithJsonSchema(_ADDRESS_SCHEMA)]
+BackendAddress = Annotated[
+    tuple[str, int] | str, BeforeValidator(readers.backend_address), WithJsonSchema(_ADDRESS_SCHEMA)
+]
 Network = Annotated[str, BeforeValidator(readers.network), _text_schema(examples=["10.0.0.0/8"])]
 HostPattern = Annotated[
     str, BeforeValidator(conditions.host_pattern), _text_schema(examples=["example.org", "*.example.org"])

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from steelyard.control import fields, plugins, readers, rules
+from steelyard.control import fields, plugins, protocols, readers, rules
 from steelyard.control.fault import Fault
 from steelyard.control.shapes import Shape, optional, required, shorthand
 from steelyard.core import spec
@@ -95,11 +95,13 @@ class Listener(Shape):
     bind: fields.Bind = required(
         "bind", "host:port; [::]:port; :port is every IPv4 address; unix:/path", "0.0.0.0:8080"
     )
-    protocol: Annotated[str, *fields.choice("http", what="protocol")] = optional("protocol", "what is spoken here")
+    protocol: Annotated[str, *fields.choice(*spec.PROTOCOLS, what="protocol")] = optional(
+        "protocol", "what is spoken here: http, tcp, udp or task"
+    )
     routes: Annotated[tuple[Route, ...], AfterValidator(rules.none_is_hidden)] = optional(
         "routes", "the first one that matches is taken"
     )
-    pool: fields.PoolName = optional("pool", "one pool for all requests, in place of routes")
+    pool: fields.PoolName = optional("pool", "one pool for all that comes, in place of routes")
     trusted_proxies: Annotated[tuple[fields.Network, ...], BeforeValidator(readers.one_or_many), fields.ALSO_ONE] = (
         optional("trusted_proxies", "from these alone X-Forwarded-* is believed")
     )
@@ -115,9 +117,17 @@ class Listener(Shape):
     )
     max_in_flight: fields.LimitOrOff = optional("max_in_flight", "requests at once; more are answered with 503")
     min_body_rate: fields.ByteRateOrOff = optional("min_body_rate", "a request body that is slower is given up")
+    session_timeout_s: fields.Timeout = optional("session_timeout", "of udp: a session without a datagram either way")
+    answers: Annotated[int | None, *fields.whole_or_off(0, 1_000_000)] = optional(
+        "answers", "of udp: datagrams that answer one of a client's, with which its session is over; off is any number"
+    )
+    max_sessions: Annotated[int, *fields.whole(1, 1_000_000)] = optional(
+        "max_sessions", "of udp: open at once in each worker; what would begin another one is dropped"
+    )
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
+        protocols.listener_fits(self)
         rules.exactly_one("routes", self.routes, "pool", self.pool)
         rules.one_of_many(self.max_connections, self.max_connections_per_client)
         return self
@@ -125,7 +135,6 @@ class Listener(Shape):
     def named(self, name: str) -> spec.ListenerSpec:
         """The checked listener."""
         given = self.given()
-        given.pop("protocol", None)
         bind = given.pop("bind")
         host, port, path = ("", 0, bind) if isinstance(bind, str) else (*bind, None)
         pool = given.pop("pool", None)
@@ -179,7 +188,7 @@ class Backend(Shape):
     """One server of a pool."""
 
     spec_type = spec.BackendSpec
-    address: fields.BackendAddress = required("address", "host:port", "localhost:8000")
+    address: fields.BackendAddress = required("address", "host:port, or unix:/path", "localhost:8000")
     weight: Annotated[int, *fields.whole(0, 1000)] = optional("weight", "its share of the requests; 0 gets no new ones")
     max_connections: fields.LimitOrOff = optional("max_connections", "requests in flight at once")
     tier: Annotated[int, *fields.whole(0, 100)] = optional("tier", "serves when no backend of a lower tier can")
@@ -192,8 +201,9 @@ class Backend(Shape):
 
     def spec(self) -> spec.BackendSpec:
         given = self.given()
-        host, port = given.pop("address")
-        return spec.BackendSpec(host=host, port=port, **given)
+        address = given.pop("address")
+        host, port, path = ("", 0, address) if isinstance(address, str) else (*address, None)
+        return spec.BackendSpec(host=host, port=port, path=path, **given)
 
 
 class SlowStart(Shape):
@@ -346,7 +356,7 @@ class PoolTimeouts(Shape):
     response_s: fields.Timeout = optional("response", "between two reads of an answer")
     total_s: fields.TimeoutOrOff = optional("total", "for a whole exchange, all tries included")
     idle_s: fields.Timeout = optional("idle", "a kept connection without a request")
-    tunnel_s: fields.Timeout = optional("tunnel", "an upgraded connection without a byte either way")
+    tunnel_s: fields.Timeout = optional("tunnel", "an upgraded connection, or one of tcp, without a byte either way")
 
 
 class Pool(Shape):
@@ -357,7 +367,9 @@ class Pool(Shape):
     backends: Annotated[
         tuple[Annotated[Backend, shorthand("address"), fields.Also(type="string")], ...],
         AfterValidator(rules.can_serve),
-    ] = required("backends", "host:port, or {address, weight, max_connections, tier, backup}", "[localhost:8000]")
+    ] = required(
+        "backends", "host:port, unix:/path, or {address, weight, max_connections, tier, backup}", "[localhost:8000]"
+    )
     health_check: Annotated[HealthCheck | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
         "health_check", "active checks"
     )
@@ -407,9 +419,12 @@ class Pool(Shape):
             rules.table_holds_all(self.policy.spec(), self.backends, "table_size" in self.policy.model_fields_set)
         return self
 
-    def named(self, name: str) -> spec.PoolSpec:
-        """The checked pool."""
-        return spec.PoolSpec(name=name, **self.given())
+    def named(self, name: str, spoken: set[str]) -> spec.PoolSpec:
+        """The checked pool. spoken: by the listeners that lead to it."""
+        given = self.given()
+        if not protocols.is_checked(spoken):
+            given.setdefault("health_check", None)
+        return spec.PoolSpec(name=name, protocols=protocols.in_order(spoken), **given)
 
 
 class File(Shape):
@@ -432,11 +447,13 @@ class File(Shape):
 
     @model_validator(mode="after")
     def _has_room_for_all(self) -> Self:
+        protocols.pools_fit(self.listeners, self.pools or {})
         rules.room_for_all(self.spec(), "max_backends" in self.model_fields_set)
         return self
 
     def spec(self) -> spec.Spec:
         given = self.given()
         listeners = tuple(listener.named(name) for name, listener in given.pop("listeners").items())
-        pools = tuple(pool.named(name) for name, pool in given.pop("pools", {}).items())
+        spoken = protocols.users(self.listeners)
+        pools = tuple(pool.named(name, spoken.get(name, set())) for name, pool in given.pop("pools", {}).items())
         return spec.Spec(listeners=listeners, pools=pools, **given)

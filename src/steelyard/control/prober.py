@@ -30,13 +30,18 @@ class WrongStatus(CheckFailed):
     """There was an answer, but not of a healthy backend."""
 
 
+def called(pool: Pool, backend: Backend) -> str:
+    """What a log calls a backend: `http://localhost:8001`, `tcp://localhost:5432` or `unix:/run/app.sock`."""
+    return backend.label if backend.spec.path is not None else f"{pool.spec.protocol}://{backend.label}"
+
+
 def log_state(pool: Pool, backend: Backend, up: bool, detail: str) -> None:
     """The line that operators look for: `http://localhost:8001 [down]`, with the pool and the reason."""
     reason = f": {detail}" if detail else ""
     _log.log(
         logging.INFO if up else logging.WARNING,
-        "http://%s [%s] (pool %s)%s",
-        backend.label,
+        "%s [%s] (pool %s)%s",
+        called(pool, backend),
         "up" if up else "down",
         pool.name,
         reason,
@@ -53,7 +58,7 @@ def log_change(pool: Pool, backend: Backend | None, what: str) -> None:
     _log.log(
         logging.INFO if good else logging.WARNING,
         "%s [%s]%s%s",
-        f"pool {pool.name}" if backend is None else f"http://{backend.label}",
+        f"pool {pool.name}" if backend is None else called(pool, backend),
         state,
         "" if backend is None else f" (pool {pool.name})",
         f": {reason}" if reason else "",
@@ -98,7 +103,7 @@ class Prober:
             try:
                 detail, answers = await self.probe(backend)
             except Exception as exc:  # a bug of ours: a check that nobody makes any more would be worse
-                _log.exception("http://%s: the check itself failed (pool %s)", backend.label, self.pool.name)
+                _log.exception("%s: the check itself failed (pool %s)", called(self.pool, backend), self.pool.name)
                 detail, answers = f"the check itself failed: {exc}", False
             if not self.pool.checked:
                 return  # a configuration without checks has come meanwhile, and who stops us is on his way
@@ -115,7 +120,7 @@ class Prober:
                 if self.check.kind == "http":
                     await self.ask(backend)
                 else:
-                    (await connect(self.loop, backend.host, backend.port)).close()
+                    (await connect(self.loop, backend.spec)).close()
         except TimeoutError:
             return f"no answer within {self.check.timeout_s:g} s", False
         except OSError as exc:
@@ -125,10 +130,16 @@ class Prober:
         return None, True
 
     async def ask(self, backend: Backend) -> None:
-        reader, writer = await open_connection(backend.host, backend.port)
+        sock = await connect(self.loop, backend.spec)
+        try:
+            reader, writer = await open_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        host = backend.address if backend.spec.path is None else "localhost"  # a path would be no host
         try:
             writer.write(
-                f"GET {self.check.path} HTTP/1.1\r\nHost: {backend.address}\r\n"
+                f"GET {self.check.path} HTTP/1.1\r\nHost: {host}\r\n"
                 "User-Agent: steelyard-health-check\r\nConnection: close\r\n\r\n".encode("latin-1")
             )
             status = await _read_status(reader)

@@ -255,8 +255,8 @@ def bind(value: Any) -> tuple[str, int] | str:
     return addresses.parse_bind(as_text(value))
 
 
-def backend_address(value: Any) -> tuple[str, int]:
-    """(host, port) of a server."""
+def backend_address(value: Any) -> tuple[str, int] | str:
+    """(host, port) of a server, or the path of its unix socket."""
     return addresses.parse_backend(as_text(value))
 
 

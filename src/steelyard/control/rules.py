@@ -16,6 +16,7 @@ from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
 from steelyard.core.policy import registered
 from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import (
+    UDP,
     AdaptiveSpec,
     BreakerSpec,
     EjectionSpec,
@@ -66,16 +67,17 @@ def between_parts(data: Any) -> list[Fault]:
         for name in (named if isinstance(named, dict) else ())
         if not _NAME.fullmatch(name)
     ]
-    first: dict[tuple[str, int] | str, str] = {}
+    first: dict[tuple[bool, tuple[str, int] | str], str] = {}
     for name, listener in (parts.get("listeners") or {}).items() if isinstance(parts.get("listeners"), dict) else ():
         bind = _bind_of(listener)
         if bind is None:
             continue
-        if bind in first:
-            message = f"is the address of listener {first[bind]} too"
+        place = listener.get("protocol") == UDP, bind  # its ports are others than those of connections
+        if place in first:
+            message = f"is the address of listener {first[place]} too"
             mend = f"give each its own {'path' if isinstance(bind, str) else 'port'}"
             faults.append(Fault(message, mend, at=("listeners", name, "bind")))
-        first.setdefault(bind, name)
+        first.setdefault(place, name)
     return faults
 
 
@@ -95,11 +97,11 @@ def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
     """There are backends, none is there twice, and one at least may be chosen."""
     if not backends:
         raise Fault("has no backend", "write [localhost:8000]")
-    first: dict[tuple[str, int], int] = {}
+    first: dict[tuple[str, int] | str, int] = {}
     faults: list[Fault] = []
     for index, backend in enumerate(backends):
         if backend.address in first:
-            message = f"{format_address(*backend.address)} is the same as backends[{first[backend.address]}]"
+            message = f"{_shown(backend.address)} is the same as backends[{first[backend.address]}]"
             faults.append(Fault(message, "a larger share is given with weight", at=(index,)))
         first.setdefault(backend.address, index)
     if all(backend.weight == 0 for backend in backends):
@@ -107,6 +109,10 @@ def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
     if faults:
         raise Faults(faults)
     return backends
+
+
+def _shown(address: tuple[str, int] | str) -> str:
+    return format_address("", 0, address) if isinstance(address, str) else format_address(*address)
 
 
 def room_for_all(spec: Spec, given: bool) -> None:

@@ -12,6 +12,12 @@ from typing import Any, Final, NamedTuple
 KIB: Final = 1024
 # What the address of a unix socket begins with; as nginx, gunicorn and uvicorn write it.
 UNIX: Final = "unix:"
+# What a listener may speak. Of a pool that several lead to, the first of these is what its backends are called by.
+HTTP: Final = "http"
+TCP: Final = "tcp"
+TASK: Final = "task"
+UDP: Final = "udp"
+PROTOCOLS: Final = (HTTP, TCP, TASK, UDP)
 
 
 def _default(value: Any, why: str) -> Any:
@@ -97,6 +103,9 @@ class ListenerSpec:
 
     path: of a unix socket, absolute; the host is then empty and the port 0. max_connections, max_in_flight: over all
     workers. min_body_rate: bytes a second, on average; None asks for none.
+    protocol: one of PROTOCOLS; all but http have one route, which takes everything. Of udp alone: session_timeout_s,
+    answers (with which a session is over, counted from the client's latest datagram; None is any number), max_sessions
+    (of each worker).
     """
 
     name: str
@@ -121,6 +130,12 @@ class ListenerSpec:
     max_in_flight: int | None = _default(None, "backends are overloaded long before the balancer is, and have limits")
     min_body_rate: int | None = _default(
         100, "slower than the slowest modem; with the body timeout alone a byte a minute holds a backend for ever"
+    )
+    protocol: str = _default(HTTP, "what most services speak")
+    session_timeout_s: float = _default(60.0, "without a datagram either way; as Envoy, nginx waits for 10 minutes")
+    answers: int | None = _default(None, "who answers how often, the two ends know alone; name it where it is known")
+    max_sessions: int = _default(
+        16384, "each may need a socket, and a datagram with a false sender begins one as well as a true one"
     )
 
     @property
@@ -172,7 +187,10 @@ class PolicySpec:
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:
-    """One server of a pool. tier: lower ones serve as long as they can; backup: after all that are not."""
+    """One server of a pool. tier: lower ones serve as long as they can; backup: after all that are not.
+
+    path: of a unix socket, absolute; the host is then empty and the port 0.
+    """
 
     host: str
     port: int
@@ -180,11 +198,12 @@ class BackendSpec:
     max_connections: int | None = _default(None, "requests in flight at once; no limit")
     tier: int = _default(0, "all backends alike")
     backup: bool = _default(False, "a server that only waits is one that has to be asked for")
+    path: str | None = None
 
     @property
     def address(self) -> str:
-        """`host:port`, with brackets around an IPv6 address."""
-        return format_address(self.host, self.port)
+        """`host:port`, with brackets around an IPv6 address, or `unix:/path`."""
+        return format_address(self.host, self.port, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +346,10 @@ class PoolTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """A set of backends that can serve the same request, with one policy."""
+    """A set of backends that can serve the same request, with one policy.
+
+    protocols: what the listeners speak that lead to it; not written here in a file, for they say so there.
+    """
 
     name: str
     backends: tuple[BackendSpec, ...]
@@ -348,6 +370,12 @@ class PoolSpec:
     ejection: EjectionSpec | None = EjectionSpec()
     circuit_breaker: BreakerSpec | None = _default(None, "ejection does it better, unless a backend needs its rest")
     pool_circuit_breaker: BreakerSpec | None = _default(None, "a service that fails in part still serves in part")
+    protocols: tuple[str, ...] = (HTTP,)
+
+    @property
+    def protocol(self) -> str:
+        """What its backends are called by."""
+        return self.protocols[0]
 
 
 @dataclass(frozen=True, slots=True)

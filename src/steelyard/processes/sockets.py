@@ -32,11 +32,12 @@ class _Handed(NamedTuple):
 
 def words_of(spec: ListenerSpec) -> dict[str, Any]:
     """What has to be known of a listener to bind it."""
-    return {"name": spec.name, "host": spec.host, "port": spec.port, "path": spec.path, "backlog": spec.backlog}
+    names = ("name", "host", "port", "path", "backlog", "protocol")
+    return {name: getattr(spec, name) for name in names}
 
 
 def _spec(words: Words) -> ListenerSpec:
-    return ListenerSpec(words["name"], words["host"], words["port"], (), path=words["path"], backlog=words["backlog"])
+    return ListenerSpec(**words, routes=())
 
 
 class Sockets:

@@ -22,12 +22,11 @@ import sys
 from asyncio import AbstractEventLoop, Server, Task, TimerHandle
 from collections.abc import Callable
 from errno import ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM
-from typing import Final
+from typing import Any, Final
 
 from steelyard.core.spec import ListenerSpec
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.dial import SAY_EVERY_S, no_files
-from steelyard.proxy.downstream import Downstream
 
 LOOK_S: Final = 0.05
 AT_ONCE: Final = 64  # accepted before it is the others' turn
@@ -59,13 +58,22 @@ class Capacity:
 
 
 class Acceptor:
-    """Accepts for one listener on its sockets, which stay the listener's. arriving: who is being let in."""
+    """Accepts for one listener on its sockets, which stay the listener's. arriving: who is being let in.
+
+    make: makes the protocol object of a new connection, such as a `Downstream`.
+    """
 
     def __init__(
-        self, loop: AbstractEventLoop, spec: ListenerSpec, context: ListenerContext, capacity: Capacity | None = None
+        self,
+        loop: AbstractEventLoop,
+        spec: ListenerSpec,
+        context: ListenerContext,
+        make: Callable[[ListenerContext], Any],
+        capacity: Capacity | None = None,
     ) -> None:
         self.loop = loop
         self.context = context
+        self.make = make
         self.capacity = Capacity(self.clients) if capacity is None else capacity
         self.socks: tuple[socket.socket, ...] = ()
         self.servers: list[Server] = []
@@ -144,7 +152,7 @@ class Acceptor:
         try:
             for sock in self.socks:
                 made = await self.loop.create_server(
-                    self._downstream,  # type: ignore[arg-type]
+                    self._downstream,
                     sock=sock.dup(),
                     backlog=self.backlog,
                 )
@@ -168,7 +176,7 @@ class Acceptor:
         self.servers = opened
         self.unchecked = 0
 
-    def _downstream(self) -> Downstream:
+    def _downstream(self) -> Any:
         """For a connection that the loop has accepted."""
         if self.unchecked <= 0:
             spare = self.spare(1)
@@ -177,7 +185,7 @@ class Acceptor:
             if spare < 0:
                 self.loop.call_soon(self.narrow)  # not from within the loop's accepting
         self.unchecked -= 1
-        return Downstream(self.context)
+        return self.make(self.context)
 
     def narrow(self) -> None:
         """There is no longer plenty of room."""
@@ -237,14 +245,14 @@ class Acceptor:
         return True
 
     async def _welcome(self, waiting: socket.socket) -> None:
-        downstream = Downstream(self.context)
+        downstream = self.make(self.context)
         downstream.counted = True
         if self.dropped:
             waiting.close()
             downstream.uncount()
             return
         try:
-            await self.loop.connect_accepted_socket(lambda: downstream, waiting)  # type: ignore[type-var]
+            await self.loop.connect_accepted_socket(lambda: downstream, waiting)
         except OSError:
             waiting.close()
             downstream.uncount()

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from steelyard.core.spec import ListenerSpec, format_address
+from steelyard.core.spec import UDP, ListenerSpec, format_address
 from steelyard.errors import ListenError
 
 # Addresses that mean all of the machine's: no name to call a listener by.
@@ -41,9 +41,10 @@ class Address:
 def key_of(spec: ListenerSpec) -> str:
     """What makes two listeners of two configurations the same one: the address, whatever they are called.
 
-    Where any free port will do, each name has one of its own.
+    Where any free port will do, each name has one of its own. Datagrams have ports of their own.
     """
-    return f"{spec.name}={spec.address}" if spec.path is None and spec.port == 0 else spec.address
+    address = f"udp:{spec.address}" if spec.protocol == UDP else spec.address
+    return f"{spec.name}={address}" if spec.path is None and spec.port == 0 else address
 
 
 def address_of(sock: socket.socket) -> Address:

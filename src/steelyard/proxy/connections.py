@@ -93,7 +93,7 @@ class Connections:
         """Open a new connection; done is called with it, or with the reason why there is none."""
         upstream = Upstream(self, self.wheel, None)
         attempt = Dial(self.loop, self.wheel, upstream, done)
-        attempt.start(self.backend.host, self.backend.port, self.connect_s)
+        attempt.start(self.backend.spec, self.connect_s)
         return attempt
 
     def close(self) -> None:

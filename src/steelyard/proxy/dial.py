@@ -11,10 +11,11 @@ import resource
 from asyncio import AbstractEventLoop, CancelledError, Task
 from collections.abc import Callable
 from errno import EMFILE, ENFILE
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, inet_pton, socket
+from socket import AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, inet_pton, socket
 from typing import Any, Final
 
 from steelyard import errors
+from steelyard.core.spec import BackendSpec
 from steelyard.errors import Kind
 from steelyard.proxy.clock import Timed, Wheel
 from steelyard.proxy.upstream import Upstream
@@ -63,14 +64,14 @@ class Dial(Timed):
         self.done: Done | None = done
         self.task: Task[None] | None = None
 
-    def start(self, host: str, port: int, timeout_s: float) -> None:
+    def start(self, backend: BackendSpec, timeout_s: float) -> None:
         self.wheel.expect(self, self.wheel.now() + timeout_s)
-        self.task = self.loop.create_task(self.run(host, port))
+        self.task = self.loop.create_task(self.run(backend))
 
-    async def run(self, host: str, port: int) -> None:
+    async def run(self, backend: BackendSpec) -> None:
         sock: socket | None = None
         try:
-            sock = await connect(self.loop, host, port)
+            sock = await connect(self.loop, backend)
             self.upstream.sock = sock
             handed_over, sock = sock, None  # from here on the event loop closes it, whatever happens
             await self.loop.create_connection(lambda: self.upstream, sock=handed_over)  # type: ignore[type-var]
@@ -124,15 +125,21 @@ def why(exc: OSError) -> str:
     return os.strerror(exc.errno).lower() if exc.errno and not isinstance(exc, gaierror) else str(exc)
 
 
-async def connect(loop: AbstractEventLoop, host: str, port: int) -> socket:
-    """A connected, non-blocking TCP socket to the first of the host's addresses that accepts; OSError else."""
+async def connect(loop: AbstractEventLoop, backend: BackendSpec) -> socket:
+    """A connected, non-blocking socket to the first of the host's addresses that accepts, or to the path; OSError else.
+
+    A unix socket whose queue is full refuses at once (EAGAIN), which no event loop waits for: it counts as refused.
+    """
     last: OSError | None = None
-    for family, address in await _addresses(loop, host, port):
+    for family, address in await _addresses(loop, backend):
         sock = socket(family, SOCK_STREAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            await loop.sock_connect(sock, address)
+            if family == AF_UNIX:
+                sock.connect(address)
+            else:
+                sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+                await loop.sock_connect(sock, address)
         except OSError as exc:
             sock.close()
             last = exc
@@ -141,11 +148,14 @@ async def connect(loop: AbstractEventLoop, host: str, port: int) -> socket:
             raise
         else:
             return sock
-    raise last if last is not None else OSError(f"{host} has no address")
+    raise last if last is not None else OSError(f"{backend.host} has no address")
 
 
-async def _addresses(loop: AbstractEventLoop, host: str, port: int) -> list[tuple[int, Any]]:
+async def _addresses(loop: AbstractEventLoop, backend: BackendSpec) -> list[tuple[int, Any]]:
     """What a host stands for: (family, address) pairs. An IP address needs no resolver, and no thread for it."""
+    if backend.path is not None:
+        return [(AF_UNIX, backend.path)]
+    host, port = backend.host, backend.port
     for family in (AF_INET, AF_INET6):
         try:
             inet_pton(family, host)

@@ -1,24 +1,31 @@
-"""A listening address: accepts, and drains its connections when it is to be no more."""
+"""A listening address: accepts, and drains its connections when it is to be no more.
+
+What is spoken on a connection is settled when it is accepted: a reload that changes that is for those who come after.
+"""
 
 import socket
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from steelyard.core.router import Router
-from steelyard.core.spec import ListenerSpec
+from steelyard.core.spec import HTTP, TCP, ListenerSpec
 from steelyard.proxy.acceptor import Acceptor, Capacity
 from steelyard.proxy.bind import WILDCARDS, Address, SocketFile, address_of, bind
 from steelyard.proxy.context import ListenerContext
+from steelyard.proxy.downstream import Downstream
+from steelyard.proxy.tcp import TcpDownstream
 from steelyard.wire.peer import Network
 
 # What an idle connection gets before it is closed: a request may have left its client already, and would be reset. So
 # long takes the longest round trip, or a short one of which a packet was lost.
 FAREWELL_S: Final = 1.0
+# What a connection is to us, by what is spoken on it.
+PROTOCOLS: Final[dict[str, Callable[[ListenerContext], Any]]] = {HTTP: Downstream, TCP: TcpDownstream}
 
 
 class Listener:
-    """Accepts connections on bound sockets and gives each a `Downstream`.
+    """Accepts connections on bound sockets and gives each a protocol object, such as a `Downstream`.
 
     socks: those that somebody else has bound, ours from now on; None: one is bound here, at the start.
     capacity: of the process, where there are more listeners.
@@ -36,7 +43,7 @@ class Listener:
         self.spec = spec
         self.context = context
         self.socks = socks
-        self.acceptor = Acceptor(loop, spec, context, capacity)
+        self.acceptor = Acceptor(loop, spec, context, PROTOCOLS[spec.protocol], capacity)
         self.address = Address(spec.host, spec.port, spec.path)
         # Of a unix socket that was bound here. Another one's file goes on to be used by others when we stop.
         self.file: SocketFile | None = None
@@ -57,6 +64,7 @@ class Listener:
             for sock in self.socks or ():
                 sock.listen(spec.backlog)
         self.spec = spec
+        self.acceptor.make = PROTOCOLS[spec.protocol]
         self.context.adopt(spec, router, networks)
         self.acceptor.adopt(spec)
 

@@ -112,7 +112,7 @@ class Probes:
                 return await self.converse(backend, kept, request)
             except (ConnectionError, EOFError):
                 pass  # closed by the backend while nobody asked
-        sock = await connect(self.loop, backend.host, backend.port)
+        sock = await connect(self.loop, backend.spec)
         try:
             connection = await open_connection(sock=sock, limit=ANSWER_HEAD_BYTES)
         except BaseException:

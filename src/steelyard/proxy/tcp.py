@@ -1,0 +1,237 @@
+"""A TCP connection passed on: what the client sends goes to one backend, what that sends goes to the client.
+
+Bytes are not looked at, and not held: who sends faster than the other side reads is not read. The client is not read
+either before it has its backend, so what it has sent waits in the kernel.
+
+Each side may end before the other (half-close): its end is passed on behind its last byte, and the other direction goes
+on. A reset is passed on as a reset, at once, and so is everything that is no end of either side's own: no backend, a
+timeout, our stop. What was cut off must not look whole (nginx's stream proxy and HAProxy close politely there).
+
+Compiled; not subclasses of asyncio.Protocol, since an extension type cannot be one, so they define all callbacks.
+Source: nginx ngx_stream_proxy_module (proxy_half_close), RFC 9293 section 3.6 (half-closed connections).
+"""
+
+from asyncio import Transport
+from socket import socket
+
+from steelyard import errors
+from steelyard.core.backend import Backend
+from steelyard.errors import Kind
+from steelyard.proxy.call import Call
+from steelyard.proxy.context import ListenerContext
+from steelyard.proxy.guest import reset
+from steelyard.proxy.half_close import half_close
+from steelyard.proxy.reach import Reach
+
+
+class TcpUpstream:
+    """The backend's side of a connection. downstream: the client's, until one of them is gone."""
+
+    def __init__(self, downstream: "TcpDownstream") -> None:
+        self.downstream: TcpDownstream | None = downstream
+        self.transport: Transport | None = None
+        self.sock: socket | None = None
+        self.ended = False
+
+    def fit(self) -> bool:
+        """Whether it can be used: it may have spoken already, or even ended, and all that is passed on."""
+        return True
+
+    def close(self) -> None:
+        """End it at once; the downstream is told nothing."""
+        self.downstream = None
+        reset(self.transport)
+        self.transport = None
+
+    def connection_made(self, transport: Transport) -> None:
+        self.transport = transport
+        transport.set_write_buffer_limits(0)
+        if self.downstream is None:
+            self.close()
+        else:
+            transport.pause_reading()  # until the client's side knows of it
+
+    def data_received(self, data: bytes) -> None:
+        if self.downstream is not None:
+            self.downstream.send(data)
+
+    def eof_received(self) -> bool:
+        """It sends no more: True keeps our side open, as the client may have more to say."""
+        downstream = self.downstream
+        if downstream is None:
+            return False
+        self.ended = True
+        downstream.on_upstream_end()
+        return self.downstream is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        downstream = self.downstream
+        self.downstream = None
+        if downstream is not None:
+            downstream.on_upstream_lost()
+
+    def pause_writing(self) -> None:
+        downstream = self.downstream
+        if downstream is not None and downstream.transport is not None:
+            downstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        downstream = self.downstream
+        if downstream is not None and downstream.transport is not None and not downstream.ended:
+            downstream.transport.resume_reading()
+
+
+class TcpDownstream(Reach):
+    """The client's side of a connection, and the owner of both. ended: the client sends no more."""
+
+    def __init__(self, context: ListenerContext) -> None:
+        self.begin(context)
+        self.upstream: TcpUpstream | None = None
+        self.ended = False
+        self.over = False
+        self.awaited = False
+        self.idle_s = 0.0
+
+    # The beginning.
+
+    def connection_made(self, transport: Transport) -> None:
+        if not self.arrive(transport):
+            self.over = True
+            return
+        transport.pause_reading()
+        now = self.context.wheel.now()
+        self.reach(Call(self.client, self.context.below, now), now)
+
+    def upstream_for(self, backend: Backend) -> TcpUpstream:
+        return TcpUpstream(self)
+
+    def on_reached(self, upstream: TcpUpstream, now: float) -> None:
+        connections = self.connections
+        assert connections is not None
+        self.upstream = upstream
+        self.asked_at = now
+        self.idle_s = connections.tunnel_s
+        self.context.wheel.expect(self, now + self.idle_s)
+        if upstream.transport is None:  # it was reset in the very moment that it was opened
+            self.on_upstream_lost()
+            return
+        assert self.transport is not None
+        upstream.transport.resume_reading()
+        self.transport.resume_reading()
+
+    def on_unreached(self, kind: Kind, now: float) -> None:
+        self.finish(kind, now)
+        reset(self.transport)
+
+    # The client sends.
+
+    def data_received(self, data: bytes) -> None:
+        upstream = self.upstream
+        if upstream is None or upstream.transport is None:
+            return
+        now = self.context.wheel.now()
+        self.deadline = now + self.idle_s
+        if not self.awaited and self.latency_s < 0.0:
+            self.awaited = True
+            self.asked_at = now
+        self.received += len(data)
+        upstream.transport.write(data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more: True keeps our side open, as its backend may have more to say."""
+        upstream = self.upstream
+        if upstream is None or upstream.transport is None:
+            return False
+        self.ended = True
+        if upstream.ended:
+            self.end_both()
+            return False
+        half_close(upstream.transport)
+        self.deadline = self.context.wheel.now() + self.idle_s
+        return True
+
+    def pause_writing(self) -> None:
+        upstream = self.upstream
+        if upstream is not None and upstream.transport is not None:
+            upstream.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        upstream = self.upstream
+        if upstream is not None and upstream.transport is not None and not upstream.ended:
+            upstream.transport.resume_reading()
+
+    # Its backend sends.
+
+    def send(self, data: bytes) -> None:
+        """Pass on what the backend has sent."""
+        now = self.context.wheel.now()
+        self.deadline = now + self.idle_s
+        if self.latency_s < 0.0:
+            self.answered(now)
+        self.sent += len(data)
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def on_upstream_end(self) -> None:
+        """The backend sends no more."""
+        if self.ended:
+            self.end_both()
+        elif self.transport is not None:
+            half_close(self.transport)
+            self.deadline = self.context.wheel.now() + self.idle_s
+
+    def on_upstream_lost(self) -> None:
+        """The connection to the backend is gone before both sides had ended."""
+        self.upstream = None
+        # Before it has sent anything it is a server that failed; later it is one that had enough.
+        self.finish(errors.CLOSED_EARLY if self.latency_s < 0.0 else errors.TRUNCATED, self.context.wheel.now())
+        reset(self.transport)
+
+    # The end.
+
+    def end_both(self) -> None:
+        """Both sides have ended: what is still to go out goes, and then the connections close."""
+        upstream = self.upstream
+        self.upstream = None
+        if upstream is not None and upstream.transport is not None:
+            upstream.downstream = None
+            upstream.transport.close()
+        self.finish(None, self.context.wheel.now())
+        if self.transport is not None:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.give_up(errors.CLIENT_GONE)
+        self.depart()
+
+    def on_deadline(self, now: float) -> None:
+        if self.over:  # what is left of it does not go out
+            reset(self.transport)
+        else:
+            self.give_up(errors.IDLE)
+            reset(self.transport)
+
+    def cut(self) -> None:
+        self.give_up(errors.STOPPING)
+        reset(self.transport)
+
+    def give_up(self, kind: Kind) -> None:
+        """End what has not ended, with a reset for the backend."""
+        self.stop_reaching()
+        upstream = self.upstream
+        self.upstream = None
+        if upstream is not None:
+            upstream.close()
+        self.finish(kind, self.context.wheel.now())
+
+    def finish(self, kind: Kind | None, now: float) -> None:
+        """The only exit: the backend is given back, and the end is counted once."""
+        if self.over:
+            return
+        self.over = True
+        self.let_go(kind is errors.CLOSED_EARLY, now, True)
+        self.note_end(kind, now)
+        # What was written goes out still, for as long as that may take.
+        if self.transport is not None:
+            self.context.wheel.expect(self, now + self.context.write_s)
