@@ -14,6 +14,7 @@ cdef class TcpUpstream:
     cdef readonly object transport
     cdef public object sock
     cdef bint ended
+    cdef bint full
 
     cpdef bint fit(self)
     cpdef close(self)
@@ -31,20 +32,23 @@ cdef class TcpUpstream:
 
 cdef class TcpDownstream(Reach):
     cdef readonly TcpUpstream upstream
+    cdef bytes ahead
     cdef readonly bint ended
+    cdef readonly bint full
     cdef readonly bint over
     cdef bint awaited
     cdef double idle_s
 
     @cython.locals(now=double)
     cpdef connection_made(self, transport)
-    @cython.locals(connections=PoolConnections)
-    cpdef on_reached(self, object upstream, double now)
+    @cython.locals(connections=PoolConnections, upstream=TcpUpstream)
+    cpdef on_reached(self, object reached, double now)
     cpdef on_unreached(self, object kind, double now)
     @cython.locals(upstream=TcpUpstream, now=double)
     cpdef data_received(self, bytes data)
     @cython.locals(upstream=TcpUpstream)
     cpdef bint eof_received(self)
+    cdef pass_end_on(self, TcpUpstream upstream)
     @cython.locals(upstream=TcpUpstream)
     cpdef pause_writing(self)
     @cython.locals(upstream=TcpUpstream)

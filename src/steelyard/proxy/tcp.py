@@ -1,7 +1,8 @@
 """A TCP connection passed on: what the client sends goes to one backend, what that sends goes to the client.
 
-Bytes are not looked at, and not held: who sends faster than the other side reads is not read. The client is not read
-either before it has its backend, so what it has sent waits in the kernel.
+Bytes are not looked at, and not held: who sends faster than the other side reads is not read. What the client sends
+before it has its backend is read once, and the rest waits in the kernel; uvloop reads as soon as a connection is there,
+whatever `connection_made` says.
 
 Each side may end before the other (half-close): its end is passed on behind its last byte, and the other direction goes
 on. A reset is passed on as a reset, at once, and so is everything that is no end of either side's own: no backend, a
@@ -13,6 +14,7 @@ Source: nginx ngx_stream_proxy_module (proxy_half_close), RFC 9293 section 3.6 (
 
 from asyncio import Transport
 from socket import socket
+from typing import Any
 
 from steelyard import errors
 from steelyard.core.backend import Backend
@@ -25,13 +27,17 @@ from steelyard.proxy.reach import Reach
 
 
 class TcpUpstream:
-    """The backend's side of a connection. downstream: the client's, until one of them is gone."""
+    """The backend's side of a connection. downstream: the client's, until one of them is gone.
+
+    ended: it sends no more. full: it reads too slowly.
+    """
 
     def __init__(self, downstream: "TcpDownstream") -> None:
         self.downstream: TcpDownstream | None = downstream
         self.transport: Transport | None = None
         self.sock: socket | None = None
         self.ended = False
+        self.full = False
 
     def fit(self) -> bool:
         """Whether it can be used: it may have spoken already, or even ended, and all that is passed on."""
@@ -48,8 +54,6 @@ class TcpUpstream:
         transport.set_write_buffer_limits(0)
         if self.downstream is None:
             self.close()
-        else:
-            transport.pause_reading()  # until the client's side knows of it
 
     def data_received(self, data: bytes) -> None:
         if self.downstream is not None:
@@ -72,23 +76,31 @@ class TcpUpstream:
             downstream.on_upstream_lost()
 
     def pause_writing(self) -> None:
+        self.full = True
         downstream = self.downstream
         if downstream is not None and downstream.transport is not None:
             downstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.full = False
         downstream = self.downstream
         if downstream is not None and downstream.transport is not None and not downstream.ended:
             downstream.transport.resume_reading()
 
 
 class TcpDownstream(Reach):
-    """The client's side of a connection, and the owner of both. ended: the client sends no more."""
+    """The client's side of a connection, and the owner of both.
+
+    ahead: what the client has sent before there was a backend. ended: it sends no more. full: it reads too slowly.
+    over: the end is counted; at most the last bytes go out still.
+    """
 
     def __init__(self, context: ListenerContext) -> None:
         self.begin(context)
         self.upstream: TcpUpstream | None = None
+        self.ahead = b""
         self.ended = False
+        self.full = False
         self.over = False
         self.awaited = False
         self.idle_s = 0.0
@@ -99,26 +111,32 @@ class TcpDownstream(Reach):
         if not self.arrive(transport):
             self.over = True
             return
-        transport.pause_reading()
         now = self.context.wheel.now()
         self.reach(Call(self.client, self.context.below, now), now)
 
     def upstream_for(self, backend: Backend) -> TcpUpstream:
         return TcpUpstream(self)
 
-    def on_reached(self, upstream: TcpUpstream, now: float) -> None:
-        connections = self.connections
+    def on_reached(self, reached: Any, now: float) -> None:
+        connections, upstream = self.connections, reached
         assert connections is not None
+        if self.over or upstream.transport is None:  # it was reset in the very moment that it was opened
+            upstream.close()
+            self.on_upstream_lost()
+            return
         self.upstream = upstream
         self.asked_at = now
         self.idle_s = connections.tunnel_s
         self.context.wheel.expect(self, now + self.idle_s)
-        if upstream.transport is None:  # it was reset in the very moment that it was opened
-            self.on_upstream_lost()
-            return
-        assert self.transport is not None
-        upstream.transport.resume_reading()
-        self.transport.resume_reading()
+        if self.full:
+            upstream.transport.pause_reading()
+        if self.ahead:
+            upstream.transport.write(self.ahead)
+            self.ahead = b""
+        if self.ended:
+            self.pass_end_on(upstream)
+        elif self.transport is not None and not upstream.full:
+            self.transport.resume_reading()
 
     def on_unreached(self, kind: Kind, now: float) -> None:
         self.finish(kind, now)
@@ -129,6 +147,10 @@ class TcpDownstream(Reach):
     def data_received(self, data: bytes) -> None:
         upstream = self.upstream
         if upstream is None or upstream.transport is None:
+            if not self.over and self.transport is not None:
+                self.ahead += data
+                self.received += len(data)
+                self.transport.pause_reading()
             return
         now = self.context.wheel.now()
         self.deadline = now + self.idle_s
@@ -140,23 +162,28 @@ class TcpDownstream(Reach):
 
     def eof_received(self) -> bool:
         """The client sends no more: True keeps our side open, as its backend may have more to say."""
-        upstream = self.upstream
-        if upstream is None or upstream.transport is None:
-            return False
         self.ended = True
+        upstream = self.upstream
+        if upstream is not None:
+            self.pass_end_on(upstream)
+        return not self.over
+
+    def pass_end_on(self, upstream: TcpUpstream) -> None:
+        """The client sends no more: nor do we to its backend, behind what was sent."""
         if upstream.ended:
             self.end_both()
-            return False
-        half_close(upstream.transport)
-        self.deadline = self.context.wheel.now() + self.idle_s
-        return True
+        elif upstream.transport is not None:
+            half_close(upstream.transport)
+            self.deadline = self.context.wheel.now() + self.idle_s
 
     def pause_writing(self) -> None:
+        self.full = True
         upstream = self.upstream
         if upstream is not None and upstream.transport is not None:
             upstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.full = False
         upstream = self.upstream
         if upstream is not None and upstream.transport is not None and not upstream.ended:
             upstream.transport.resume_reading()
