@@ -4,6 +4,7 @@ The configurations are bench/configs/*: {{name}} in them is filled in here. Each
 """
 
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,6 +102,8 @@ def running(
     own.mkdir(exist_ok=True)
     port = processes.free_port()
     values: dict[str, object] = {"directory": own, "port": port, "file": own / (balancer.template or "")}
+    # HAProxy counts two descriptors for each of its connections, and wants them at once.
+    values["most"] = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100) // 2
     values |= {f"backend{number}": backend for number, backend in enumerate(backend_ports, 1)}
     if balancer.template is not None:
         (own / balancer.template).write_text(fill((CONFIGS / balancer.template).read_text(), values))

@@ -17,6 +17,11 @@ from bench.slow import KINDS, USUAL, Slow
 from bench.slow import best as best_of
 from bench.slow import ratio as ratio_of_slow
 from bench.summary import Row, idle_goal_met
+from bench.tcp import COMPARED as TCP_BALANCERS
+from bench.tcp import GOALS as TCP_GOALS
+from bench.tcp import HELD_GOAL_BYTES, Held, Tcp
+from bench.tcp import TITLES as TCP_TITLES
+from bench.tcp import ratio as ratio_of_tcp
 from bench.workload import CASES, IDLE_GOAL_BYTES, KIB
 
 TITLES = {balancer.name: balancer.title for balancer in (*BALANCERS, FLOOR)}
@@ -44,6 +49,8 @@ PICK_HEADINGS = (
 SCALING_HEADINGS = ("workers", "CPU µs/request", "x one worker", "goal")
 LIFECYCLE_HEADINGS = ("what", "figure", "goal")
 SLOW_HEADINGS = ("clients", "slow ones", "requests/s", "p50 ms", "p99 ms", "x without", "goal")
+TCP_HEADINGS = ("what", "balancer", "CPU µs/exchange", "x HAProxy", "goal")
+HELD_HEADINGS = ("balancer", "connections", "memory each", "goal")
 IDLE_HEADINGS = ("balancer", "idle clients", "memory without", "per idle client", "goal")
 
 
@@ -135,6 +142,45 @@ def slow_cells(samples: Sequence[Slow]) -> list[tuple[str, ...]]:
 def of_slow(samples: Sequence[Slow]) -> Table:
     """The table of slow clients for rich."""
     return _table(f"Latency of {USUAL} clients beside slow ones, one worker", SLOW_HEADINGS, slow_cells(samples))
+
+
+def tcp_cells(samples: Sequence[Tcp]) -> list[tuple[str, ...]]:
+    """What passing TCP on costs as text, a tuple of TCP_HEADINGS' length each."""
+    lines: list[tuple[str, ...]] = []
+    for case, limit in TCP_GOALS.items():
+        found = ratio_of_tcp(samples, case)
+        for balancer in TCP_BALANCERS:
+            own = [one.cpu_us for one in samples if (one.case, one.balancer) == (case, balancer.name)]
+            if own:
+                ours = balancer is TCP_BALANCERS[-1]
+                goal = verdict(f"≤ {limit:.2f}", None if found is None else found <= limit) if ours else ""
+                lines.append(
+                    (TCP_TITLES[case], balancer.title, significant(median(own)), ratio(found) if ours else "", goal)
+                )
+    return lines
+
+
+def held_cells(held: Sequence[Held]) -> list[tuple[str, ...]]:
+    """What a held TCP connection costs as text, a tuple of HELD_HEADINGS' length each."""
+    return [
+        (
+            TITLES[one.balancer],
+            f"{one.connections:,}",
+            f"{one.connection_bytes / KIB:.2f} KiB",
+            verdict(f"< {HELD_GOAL_BYTES // KIB} KiB", one.connection_bytes < HELD_GOAL_BYTES)
+            if one.balancer == TCP_BALANCERS[-1].name
+            else "",
+        )
+        for one in held
+    ]
+
+
+def of_tcp(samples: Sequence[Tcp], held: Sequence[Held]) -> list[Table]:
+    """The tables of TCP for rich."""
+    return [
+        _table("CPU time of passing TCP on, one worker", TCP_HEADINGS, tcp_cells(samples)),
+        _table("Memory of a held TCP connection", HELD_HEADINGS, held_cells(held)),
+    ]
 
 
 def terminal(
