@@ -1,7 +1,7 @@
 """M. Tunnels: after a 101 no byte is ours.
 
-docs/cases.md 85 to 87. There is no TCP mode yet: case 87 is held here by an upgraded connection, which passes bytes the
-same way. tests/real/test_tunnels.py has WebSockets by somebody else's implementation.
+docs/cases.md 85 to 87. Case 87 is held by an upgraded connection and by one of a TCP listener, where a reset is passed on
+as a reset. tests/real/test_tunnels.py has WebSockets by somebody else's implementation.
 """
 
 import asyncio
@@ -194,6 +194,78 @@ async def test_case_87_a_reset_of_the_backend_ends_the_clients_side() -> None:
             assert b"" == await client.rest()
         await until(lambda: lb.records)
         assert behind.talks[0].received.endswith(b"x")
+
+
+TCP = {"protocol": "tcp"}
+
+
+async def plain_echo(talk: Talk) -> None:
+    """Sends back what comes, says bye when that ends, and ends."""
+    while data := await talk.read():
+        talk.send(data)
+        await talk.writer.drain()
+    talk.send(b"bye")
+
+
+@pytest.mark.parametrize("size", [0, 100_000, 3_000_000])
+async def test_case_87_tcp_after_the_clients_fin_the_backend_can_still_send(size: int) -> None:
+    """RFC 9293 3.6: what stands before the FIN arrives, then the FIN, and what is said after it comes back."""
+    async with backend(plain_echo) as behind, running(one_pool(behind.port, listener=TCP)) as lb:
+        client = await lb.client()
+
+        async def say() -> None:
+            await client.send_all(b"x" * size)
+            client.eof()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(say())
+            got = tasks.create_task(client.rest())
+        assert b"x" * size + b"bye" == got.result()
+        await until(lambda: behind.talks[0].how == "eof")
+        await until(lambda: lb.records)
+        assert ["-"] == lb.words()
+
+
+async def test_case_87_tcp_after_the_backends_fin_the_client_can_still_send() -> None:
+    """RFC 9293 3.6, the other way round; three megabytes behind the FIN are not lost."""
+
+    async def script(talk: Talk) -> None:
+        talk.send(b"all I have")
+        talk.writer.write_eof()
+        await talk.ended()
+
+    async with backend(script) as behind, running(one_pool(behind.port, listener=TCP)) as lb:
+        client = await lb.client()
+        assert b"all I have" == await client.rest()
+        await client.send_all(b"y" * 3_000_000)
+        client.eof()
+        await until(lambda: behind.talks[0].how == "eof")
+        assert b"y" * 3_000_000 == behind.talks[0].received
+        await until(lambda: lb.records)
+        assert ["-"] == lb.words()
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+async def test_case_87_tcp_a_reset_is_passed_on_as_one(by_client: bool) -> None:
+    """RFC 9293 3.10.7."""
+
+    async def script(talk: Talk) -> None:
+        await talk.read()
+        if not by_client:
+            talk.reset()
+        await talk.ended()
+
+    async with backend(script) as behind, running(one_pool(behind.port, listener=TCP)) as lb:
+        client = await lb.client()
+        client.send(b"x")
+        await until(lambda: behind.talks and behind.talks[0].received)
+        if by_client:
+            client.reset()
+            await until(lambda: behind.talks[0].how == "reset")
+        else:
+            with pytest.raises(ConnectionResetError):
+                await client.reader.read()
+        await until(lambda: lb.records)
 
 
 async def heard(behind: Backend, data: bytes) -> None:

@@ -134,18 +134,18 @@ def fields_of(shape: type[Shape]) -> set[str]:
         (models.ListenerTimeouts, set(), set()),
         (models.Respond, set(), set()),
         (models.Route, set(), set()),
-        (models.Listener, {"bind", "protocol", "pool"}, {"name", "host", "port", "path"}),
+        (models.Listener, {"bind", "pool"}, {"name", "host", "port", "path"}),
         (models.Probe, set(), set()),
         (models.Policy, set(), set()),
         (models.SlowStart, set(), set()),
         (models.Sticky, set(), set()),
-        (models.Backend, {"address"}, {"host", "port"}),
+        (models.Backend, {"address"}, {"host", "port", "path"}),
         (models.HealthCheck, set(), set()),
         (models.Ejection, set(), set()),
         (models.Breaker, set(), set()),
         (models.Retry, set(), set()),
         (models.PoolTimeouts, set(), set()),
-        (models.Pool, set(), {"name"}),
+        (models.Pool, set(), {"name", "protocols"}),
         (models.File, set(), set()),
     ],
 )
@@ -240,7 +240,10 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
 @pytest.mark.parametrize(
     ("expected", "text"),
     [
-        ("a.yaml:5: listeners.web.protocol: unknown protocol (got tcp); known: http", listener("protocol: tcp")),
+        (
+            "a.yaml:5: listeners.web.protocol: unknown protocol (got quic); known: http, tcp, task, udp",
+            listener("protocol: quic"),
+        ),
         ("a.yaml:5: listeners.web.max_fields: is out of range (got 0); use 1 to 10000", listener("max_fields: 0")),
         ("a.yaml:5: listeners.web.backlog: is out of range (got 0); use 1 to 65535", listener("backlog: 0")),
         ("a.yaml:5: listeners.web.max_head: is out of range (got 2MiB); use 1KiB to 1MiB", listener("max_head: 2MiB")),

@@ -44,18 +44,18 @@ def listener_fits(listener: "Listener") -> None:
     """A listener has what its protocol reads, and nothing else."""
     protocol = listener.protocol or HTTP
     if protocol != HTTP and listener.routes is not None:
-        message = f"are of http alone; a {protocol} listener knows no requests"
+        message = f"are of http alone; listeners of {protocol} know no requests"
         raise Fault(message, "write pool: NAME in place of routes", "", ("routes",))
     faults = [
-        Fault(f"is not read by a {protocol} listener", _take_out(name), at=(listener.alias_of(name),))
-        for name in listener.model_fields
+        Fault(f"is not read by listeners of {protocol}", _take_out(name), at=(listener.alias_of(name),))
+        for name in type(listener).model_fields
         if name in idle_fields(protocol, listener.model_fields_set)
     ]
     if protocol == TASK and listener.timeouts is not None:
         timeouts = listener.timeouts
         faults += [
-            Fault("is not read by a task listener", "take it out", at=("timeouts", timeouts.alias_of(name)))
-            for name in timeouts.model_fields
+            Fault("is not read by listeners of task", "take it out", at=("timeouts", timeouts.alias_of(name)))
+            for name in type(timeouts).model_fields
             if name in idle_timeouts(protocol, timeouts.model_fields_set)
         ]
     if protocol == UDP and isinstance(listener.bind, str):
@@ -101,7 +101,7 @@ def pools_fit(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") 
         said = " and ".join(sorted(spoken))
         if HTTP not in spoken:
             faults += [
-                Fault(f"is not read by {said} listeners", "take it out", at=("pools", name, *where))
+                Fault(f"is not read by listeners of {said}", "take it out", at=("pools", name, *where))
                 for where in _unread(pool, spoken)
             ]
         if UDP in spoken:
@@ -113,7 +113,7 @@ def pools_fit(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") 
         retry: Retry | None = pool.retry if "retry" in pool.model_fields_set else None
         checked = "health_check" in pool.model_fields_set or is_checked(spoken)
         if retry is not None and retry.mark_down and not checked:
-            message = f"is undone by a check alone, and a pool of {said} listeners has none unless one is written"
+            message = f"is undone by a check alone, and a pool of {said} has none unless one is written"
             faults.append(Fault(message, "add a health_check", at=("pools", name, "retry", "mark_down")))
     if faults:
         raise Faults(faults)
@@ -122,7 +122,7 @@ def pools_fit(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") 
 def _unread(pool: "Pool", spoken: set[str]) -> list[tuple[str, ...]]:
     """The keys of a pool that nobody reads, none of whose listeners speaks http."""
     found: list[tuple[str, ...]] = [
-        (pool.alias_of(name),) for name in pool.model_fields if name in _HTTP_ALONE & pool.model_fields_set
+        (pool.alias_of(name),) for name in type(pool).model_fields if name in _HTTP_ALONE & pool.model_fields_set
     ]
     if "policy" in pool.model_fields_set and pool.policy.key not in (None, CLIENT):
         found.append(("policy", "key"))
@@ -130,7 +130,7 @@ def _unread(pool: "Pool", spoken: set[str]) -> list[tuple[str, ...]]:
     for key, part, fields in [(key, getattr(pool, key), fields) for key, fields in read.items()]:
         if key in pool.model_fields_set:
             idle = part.model_fields_set - fields
-            found += [(key, part.alias_of(name)) for name in part.model_fields if name in idle]
+            found += [(key, part.alias_of(name)) for name in type(part).model_fields if name in idle]
     return found
 
 

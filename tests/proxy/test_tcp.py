@@ -1,0 +1,214 @@
+"""TCP passed on, with fake transports: what comes from one side leaves to the other, and so does each way to end."""
+
+from collections.abc import Callable
+
+import pytest
+
+from steelyard.core.spec import EjectionSpec, PoolTimeouts
+from steelyard.proxy.tcp import TcpDownstream
+from tests.fakes import Peer, World
+
+Make = Callable[..., World]
+
+
+def connect(world: World) -> Peer:
+    """A client of TCP, for whom a backend is being dialled."""
+    client = world.client(speaks=TcpDownstream)
+    world.loop.settle()
+    return client
+
+
+def linked(world: World, host: str = "a") -> tuple[Peer, Peer]:
+    """A client, and the backend that it was connected to."""
+    client = connect(world)
+    return client, world.accept(host)
+
+
+def test_what_one_side_sends_leaves_to_the_other(world: World) -> None:
+    client, backend = linked(world)
+    client >> b"to be"
+    backend << b"to be"
+    backend >> b"or not"
+    client << b"or not"
+    assert {"a": 1} == world.in_flight
+    client.eof()
+    assert ("eof", "open") == (backend.end, client.end)
+    backend >> b"that is"
+    backend.eof()
+    client << b"that is"
+    assert ("closed", "closed") == (backend.end, client.end)
+    assert {} == world.in_flight
+    (record,) = world.records
+    assert ("-", 5, 13, 1, "a:80", "front") == (
+        record.word, record.received, record.sent, record.tries, record.backend, record.listener,
+    )  # fmt: skip
+
+
+def test_the_backend_may_end_first_and_still_be_spoken_to(world: World) -> None:
+    client, backend = linked(world)
+    backend >> b"all that I have"
+    backend.eof()
+    client << b"all that I have"
+    assert "eof" == client.end
+    client >> b"thanks"
+    backend << b"thanks"
+    client.eof()
+    assert ("closed", "closed") == (backend.end, client.end)
+    assert [(0, "-")] == world.outcomes
+
+
+def test_what_comes_before_the_backend_is_there_waits_and_its_end_behind_it(world: World) -> None:
+    client = connect(world)
+    client >> b"early"
+    client >> b"later"
+    assert 5 == client.unread, "one read is taken in, and no more"
+    client.eof()
+    backend = world.accept("a")
+    backend << b"earlylater"
+    assert "eof" == backend.end
+    backend >> b"answer"
+    backend.eof()
+    client << b"answer"
+    assert [(0, "-")] == world.outcomes
+
+
+def test_an_end_that_comes_before_the_backend_is_passed_on(world: World) -> None:
+    client = connect(world)
+    client.eof()
+    backend = world.accept("a")
+    assert "eof" == backend.end
+    backend >> b"hello"
+    client << b"hello"
+
+
+def test_a_client_that_leaves_while_we_connect_leaves_nothing_behind(world: World) -> None:
+    connect(world).reset()
+    assert ([], {}) == (world.dialled, world.in_flight)
+    assert [(0, "client_gone")] == world.outcomes
+
+
+def test_a_reset_of_the_client_is_one_for_the_backend(world: World) -> None:
+    client, backend = linked(world)
+    client.reset()
+    assert "reset" == backend.end
+    assert [(0, "client_gone")] == world.outcomes
+
+
+@pytest.mark.parametrize(("said", "word"), [(b"", "closed_early"), (b"half", "truncated")])
+def test_a_reset_of_the_backend_is_one_for_the_client(world: World, said: bytes, word: str) -> None:
+    client, backend = linked(world)
+    client >> b"ask"
+    backend << b"ask"
+    if said:
+        backend >> said
+        client << said
+    backend.reset()
+    assert "reset" == client.end
+    assert [(0, word)] == world.outcomes
+
+
+@pytest.mark.parametrize("said", [b"", b"half"])
+def test_a_backend_that_resets_before_it_has_said_anything_has_failed(make: Make, said: bytes) -> None:
+    world = make("ab", ejection=EjectionSpec(errors=1), policy="first")
+    _, backend = linked(world)
+    if said:
+        backend >> said
+        world.clients[0] << said
+    backend.reset()
+    connect(world)
+    world.accept("a" if said else "b")
+    assert (not said) == (world.pool.backends[0].ejected_until_ms() > 0)
+
+
+def test_who_reads_slowly_holds_the_other_side_back(world: World) -> None:
+    client, backend = linked(world)
+    client.stop_reading(10)
+    backend >> b"x" * 600_000
+    assert (10, 600_000 - 256_000) == (len(client.take()), backend.unread)
+    client.read()
+    assert 599_990 == len(client.take())
+    backend.stop_reading(10)
+    client >> b"y" * 600_000
+    assert (10, 600_000 - 256_000) == (len(backend.take()), client.unread)
+    backend.read()
+    assert 599_990 == len(backend.take())
+
+
+def test_a_side_that_has_ended_is_not_read_again_when_the_other_reads_on(world: World) -> None:
+    client, backend = linked(world)
+    backend.stop_reading(10)
+    client >> b"z" * 100
+    client.eof()
+    backend.read()
+    backend << b"z" * 100
+    assert "eof" == backend.end
+    client.stop_reading(1)
+    backend >> b"zz"
+    backend.eof()
+    client.read()
+    client << b"zz"
+    assert "closed" == client.end
+
+
+def test_where_nothing_passes_for_too_long_both_are_reset(make: Make) -> None:
+    world = make(timeouts=PoolTimeouts(tunnel_s=10.0))
+    client, backend = linked(world)
+    for _ in range(3):
+        world.turn(8.0)
+        client >> b"."
+        backend << b"."
+        world.turn(8.0)
+        backend >> b"."
+        client << b"."
+    assert ("open", "open") == (client.end, backend.end)
+    world.turn(10.2)
+    assert ("reset", "reset") == (client.end, backend.end)
+    assert [(0, "idle")] == world.outcomes
+
+
+def test_the_last_bytes_get_the_write_timeout(world: World) -> None:
+    client, backend = linked(world)
+    client.stop_reading(3)
+    client.eof()
+    # In one round of the loop: uvloop tells us of the end before it has tried to write what was told before that.
+    upstream = backend.transport.protocol
+    upstream.data_received(b"abcdef")
+    upstream.eof_received()
+    assert ("closed", b"abc") == (client.end, client.take())
+    assert not client.transport.lost
+    world.turn(world.context.write_s + 1.0)
+    assert client.transport.lost
+    assert [(0, "-")] == world.outcomes
+
+
+def test_a_stop_waits_for_connections_and_then_cuts_them(world: World) -> None:
+    client, backend = linked(world)
+    protocol = client.transport.protocol
+    protocol.retire(world.wheel.now())
+    client >> b"still here"
+    backend << b"still here"
+    protocol.cut()
+    world.loop.settle()
+    assert ("reset", "reset") == (client.end, backend.end)
+    assert [(0, "stopping")] == world.outcomes
+
+
+def test_a_stop_while_we_connect(world: World) -> None:
+    client = connect(world)
+    client.transport.protocol.cut()
+    world.loop.settle()
+    assert ([], "reset") == (world.dialled, client.end)
+
+
+def test_a_backend_that_is_gone_at_once_ends_it_too(world: World) -> None:
+    """The connection is accepted, and reset before the event loop has told us of the one or the other."""
+    client = connect(world)
+    dial = world.loop.dials[0]
+    dial.end()
+    while not world.loop.made:
+        callback, args = world.loop.ready.popleft()
+        callback(*args)
+    world.loop.made[-1].lose(ConnectionResetError(104, "Connection reset by peer"))
+    world.loop.settle()
+    assert ("reset", {}) == (client.end, world.in_flight)
+    assert [(0, "closed_early")] == world.outcomes
