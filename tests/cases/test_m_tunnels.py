@@ -1,7 +1,7 @@
 """M. Tunnels: after a 101 no byte is ours.
 
-docs/cases.md 85 to 87. Case 87 is held by an upgraded connection and by one of a TCP listener, where a reset is passed on
-as a reset. tests/real/test_tunnels.py has WebSockets by somebody else's implementation.
+docs/cases.md 85 to 87. Case 87 is held by an upgraded connection, and by one of a TCP listener, where a reset is passed
+on as a reset. tests/real/test_tunnels.py has WebSockets by somebody else's implementation.
 """
 
 import asyncio
