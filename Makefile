@@ -1,7 +1,7 @@
 # Everything a developer runs. Every target does its own set-up on a fresh clone; run again, it finds nothing to do.
 #
 #   PYTHON=python3.12                the interpreter that .venv is made with (default: the first 3.11+ on PATH)
-#   ARGS="--port 9090"               arguments for `make demo`, `bench`, `fuzz` and `soak`
+#   ARGS="--port 9090"               arguments for `make demo`, `bench`, `ladder`, `fuzz` and `soak`
 #   STEELYARD_SYSTEM_PACKAGES=0      never call apt-get, only say what is missing
 #   STEELYARD_REQUIRE_ALL=1          a test that is skipped for want of something is a failure (as in .ci/run)
 
@@ -66,6 +66,11 @@ format: .make/dev ## rewrite the sources as the formatter wants them
 bench: .make/bench .make/compiled ## CPU a request beside nginx and HAProxy: a table, JSON and a picture
 	@tools/system_packages.sh bench
 	@$(VENV) -m bench $(ARGS)
+
+.PHONY: ladder
+ladder: .make/bench .make/compiled ## four concurrency models and Steelyard, 2 minutes: docs/ladder.md written anew
+	@tools/system_packages.sh bench
+	@$(VENV) -m bench.ladder --docs $(ARGS)
 
 .PHONY: fuzz
 fuzz: .make/fuzz .make/compiled ## fuzz all that reads bytes from outside, 10 minutes: ARGS="--minutes 2"

@@ -6,19 +6,34 @@ Ends with 0 when everything was measured, whatever the figures are; with 1 when 
 import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench import balancers, idle, lifecycle, machine, picks, picture, results, rounds, scaling, slow, summary, table
+from bench import (
+    balancers,
+    idle,
+    lifecycle,
+    machine,
+    picks,
+    picture,
+    processes,
+    results,
+    rounds,
+    scaling,
+    slow,
+    summary,
+    table,
+)
 from bench.failure import BenchError
+from bench.ladder import page as ladder_page
+from bench.ladder.page import Ladder
+from bench.ladder.run import run_quick
 from bench.results import Results
 from bench.rounds import Stage
 from bench.workload import IDLE_CLIENTS
@@ -44,9 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.show is not None:
             measured = results.read(arguments.show)
+            beside = arguments.show.with_name(ladder_page.FILE)
+            ladder = ladder_page.read(beside) if beside.exists() else None
         else:
-            measured = _measure(arguments, console)
+            cores = machine.two_cores()
+            measured = _measure(arguments, cores, console)
             _keep(measured, arguments.output, console)
+            ladder = _climb(arguments, cores, console)
     except BenchError as error:
         console.print(f"bench: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -54,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print("bench: interrupted; every process it started has ended")
         return 130
     _show(measured, arguments.markdown)
+    if ladder is not None:
+        ladder_page.show(ladder, arguments.markdown)
     return 0
 
 
@@ -77,7 +98,7 @@ def _positive(text: str) -> int:
     return number
 
 
-def _measure(arguments: argparse.Namespace, console: Console) -> Results:
+def _measure(arguments: argparse.Namespace, cores: tuple[int, int], console: Console) -> Results:
     unknown = set(arguments.balancers.split(",")) - set(KNOWN)
     if unknown:
         raise BenchError(f"unknown balancer {min(unknown)!r}; known: {', '.join(KNOWN)}")
@@ -87,14 +108,14 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Results:
         chosen = tuple(balancer for balancer in chosen if balancer is not balancers.FLOOR)
     machine.check_programs()
     idle.raise_descriptor_limit(IDLE_CLIENTS)
-    balancer_core, load_core = machine.two_cores()
+    balancer_core, load_core = cores
     started = datetime.now(UTC).isoformat(timespec="seconds")
     versions = machine.versions(chosen)
     seconds = 1 if arguments.quick else arguments.seconds
     number = 1 if arguments.quick else arguments.rounds
     # Our own work, the progress bar's say, belongs to the load's core.
     os.sched_setaffinity(0, {load_core})
-    with _terminable(), tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name:
+    with processes.terminable(), tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx's workers are not root, and read the answers from here
         if balancers.FLOOR in chosen:
@@ -148,20 +169,6 @@ def _run(stage: Stage, console: Console) -> Measured:
     return samples, clients, costs, workers, figures, beside
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, and so the processes started in it."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    earlier = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
-
-
 def _keep(measured: Results, directory: Path, console: Console) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     results.write(measured, directory / "latest.json")
@@ -169,6 +176,16 @@ def _keep(measured: Results, directory: Path, console: Console) -> None:
     console.print(f"written: {directory / 'latest.json'}" + (f", {directory / 'latest.png'}" if drawn else ""))
     if not drawn:
         console.print("no picture: it needs matplotlib (pip install 'steelyard[bench]')", markup=False)
+
+
+def _climb(arguments: argparse.Namespace, cores: tuple[int, int], console: Console) -> Ladder | None:
+    """The ladder, in its quick form; it is there to be compared with Steelyard."""
+    if "steelyard" not in arguments.balancers.split(","):
+        return None
+    ladder = run_quick(cores, console)
+    ladder_page.write(ladder, arguments.output / ladder_page.FILE)
+    console.print(f"written: {arguments.output / ladder_page.FILE}")
+    return ladder
 
 
 def _show(measured: Results, as_markdown: bool) -> None:

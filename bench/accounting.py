@@ -7,12 +7,15 @@ socket, in the sender's time: each balancer is charged for all that it sends, an
 """
 
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from bench.failure import BenchError
 
 PROC = Path("/proc")
+_CPUCLOCK_SCHED = 2  # of a whole process: linux/posix-timers.h
 NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -40,6 +43,18 @@ def cpu_ns(root: int, proc: Path = PROC) -> dict[int, int]:
         pid: sum(int(path.read_text().split()[0]) for path in (proc / str(pid) / "task").glob("*/schedstat"))
         for pid in tree(root, proc)
     }
+
+
+def lifetime_ns(root: int, proc: Path = PROC) -> dict[int, int]:
+    """As `cpu_ns`, with the threads that have ended: for programs that start and end them as clients come and go.
+
+    It is the kernel's clock of each process (clock_getcpuclockid(3)): in ns, and of one that has ended there is none.
+    """
+    found = {}
+    for pid in tree(root, proc):
+        with suppress(OSError):
+            found[pid] = time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED)
+    return found
 
 
 def spent_ns(before: Mapping[int, int], after: Mapping[int, int]) -> int:

@@ -73,7 +73,7 @@ def fill(template: str, values: Mapping[str, object]) -> str:
 
 
 @contextmanager
-def backends(directory: Path, core: int) -> Iterator[list[int]]:
+def backends(directory: Path, core: int | str) -> Iterator[list[int]]:
     """Three nginx backends; gives their ports."""
     answers = directory / "answers"
     answers.mkdir()

@@ -21,6 +21,8 @@ from bench.workload import CASES, Case
 SCRIPT = Path(__file__).with_name("wrk.lua")
 PACED = Path(__file__).with_name("paced.lua")
 WARM_UP_S = 0.4
+# What wrk counts: `timeout` is an answer that took more than two seconds, `status` one that is neither 2xx nor 3xx.
+ERRORS = ("connect", "read", "write", "timeout", "status")
 # Longer than any answer's head: what the bytes of a run may exceed their bodies by, per request.
 HEAD_BYTES = 1024
 MOST_CONNECTIONS = max(case.connections for case in CASES)
@@ -67,13 +69,23 @@ def run_paced(case: Case, port: int, connections: int, seconds: int, core: int |
     return parse_wrk(output, case.body_bytes)
 
 
+def run_counting(case: Case, port: int, connections: int, seconds: int, core: int | str) -> tuple[Load, int]:
+    """One run of wrk over so many kept connections, where errors are a result too: how many there were of any kind."""
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
+    return parse_counting(_output(pinned(["wrk", *options, *_fields(case), _url(case, port)], core), seconds))
+
+
+def parse_counting(output: str) -> tuple[Load, int]:
+    """The line that wrk.lua writes, with the number of errors. Raises BenchError where there is none."""
+    figures = _figures(output)
+    load = Load(figures["requests"], figures["duration_us"] / 1e6, figures["p50_us"], figures["p99_us"])
+    return load, sum(figures[name] for name in ERRORS)
+
+
 def parse_wrk(output: str, body_bytes: int) -> Load:
     """The line that wrk.lua writes. Raises BenchError for any error, or when the bytes do not fit the requests."""
-    line = next((line for line in output.splitlines() if line.startswith("{")), None)
-    if line is None:
-        raise BenchError(f"wrk wrote no figures:\n{output}")
-    figures = json.loads(line)
-    errors = {name: figures[name] for name in ("connect", "read", "write", "timeout", "status") if figures[name]}
+    figures = _figures(output)
+    errors = {name: figures[name] for name in ERRORS if figures[name]}
     if errors:
         raise BenchError("wrk met errors: " + ", ".join(f"{name} {number}" for name, number in errors.items()))
     requests, received = figures["requests"], figures["bytes"]
@@ -84,6 +96,14 @@ def parse_wrk(output: str, body_bytes: int) -> Load:
     if not least <= received <= most:
         raise BenchError(f"{requests} answers of {body_bytes} bytes cannot make the {received} bytes that wrk received")
     return Load(requests, figures["duration_us"] / 1e6, figures["p50_us"], figures["p99_us"])
+
+
+def _figures(output: str) -> dict[str, int]:
+    line = next((line for line in output.splitlines() if line.startswith("{")), None)
+    if line is None:
+        raise BenchError(f"wrk wrote no figures:\n{output}")
+    figures: dict[str, int] = json.loads(line)
+    return figures
 
 
 def parse_ab(output: str, percentiles: str, body_bytes: int) -> Load:

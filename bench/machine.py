@@ -5,13 +5,21 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.balancers import Balancer
 from bench.failure import BenchError
 
 # Program -> Debian package.
-NEEDED = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk", "ab": "apache2-utils", "taskset": "util-linux"}
+NEEDED = {
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
+    "wrk": "wrk",
+    "ab": "apache2-utils",
+    "taskset": "util-linux",
+    "ss": "iproute2",
+}
 
 
 def check_programs(*programs: str) -> None:
@@ -45,10 +53,13 @@ def facts() -> dict[str, str | int]:
     }
 
 
-def versions(measured: tuple[Balancer, ...]) -> dict[str, str]:
-    """The version of each balancer (of the floor: of its compiler), of wrk and of ab."""
+GENERATORS = {"wrk": ("wrk", "-v"), "ab": ("ab", "-V")}
+
+
+def versions(measured: tuple[Balancer, ...], generators: Sequence[str] = tuple(GENERATORS)) -> dict[str, str]:
+    """The version of each balancer (of the floor: of its compiler), and of the load generators."""
     commands = {balancer.versioned or balancer.title: balancer.version for balancer in measured}
-    commands |= {"wrk": ("wrk", "-v"), "ab": ("ab", "-V")}
+    commands |= {name: GENERATORS[name] for name in generators}
     found = {}
     for name, command in commands.items():
         # The exit status says nothing: wrk -v ends with 1. nginx answers on standard error.

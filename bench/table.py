@@ -141,7 +141,7 @@ def slow_cells(samples: Sequence[Slow]) -> list[tuple[str, ...]]:
 
 def of_slow(samples: Sequence[Slow]) -> Table:
     """The table of slow clients for rich."""
-    return _table(f"Latency of {USUAL} clients beside slow ones, one worker", SLOW_HEADINGS, slow_cells(samples))
+    return rich_table(f"Latency of {USUAL} clients beside slow ones, one worker", SLOW_HEADINGS, slow_cells(samples))
 
 
 def tcp_cells(samples: Sequence[Tcp]) -> list[tuple[str, ...]]:
@@ -192,16 +192,16 @@ def terminal(
     slow: Sequence[Slow],
 ) -> list[Table]:
     """All tables for rich."""
-    speed = _table("CPU time per proxied request", HEADINGS, cells(rows))
+    speed = rich_table("CPU time per proxied request", HEADINGS, cells(rows))
     for row, following in zip(range(len(rows) - 1), rows[1:], strict=True):
         if following.case != rows[row].case:
             speed.rows[row].end_section = True
     return [
         speed,
-        _table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle)),
-        _table("CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(picks)),
-        _table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(scaling)),
-        _table("Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
+        rich_table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle)),
+        rich_table("CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(picks)),
+        rich_table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(scaling)),
+        rich_table("Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
         of_slow(slow),
     ]
 
@@ -217,12 +217,12 @@ def markdown(
 ) -> str:
     """All tables and the notes, for the README."""
     tables = [
-        _markdown(HEADINGS, cells(rows)),
-        _markdown(IDLE_HEADINGS, idle_cells(idle)),
-        _markdown(PICK_HEADINGS, pick_cells(picks)),
-        _markdown(SCALING_HEADINGS, scaling_cells(scaling)),
-        _markdown(LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
-        _markdown(SLOW_HEADINGS, slow_cells(slow)),
+        markdown_table(HEADINGS, cells(rows)),
+        markdown_table(IDLE_HEADINGS, idle_cells(idle)),
+        markdown_table(PICK_HEADINGS, pick_cells(picks)),
+        markdown_table(SCALING_HEADINGS, scaling_cells(scaling)),
+        markdown_table(LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
+        markdown_table(SLOW_HEADINGS, slow_cells(slow)),
     ]
     return "\n\n".join([*tables, "  \n".join(notes)])
 
@@ -241,7 +241,7 @@ def verdict(goal: str, met: bool | None) -> str:
     return goal if met is None else f"{goal}: {'met' if met else 'MISSED'}"
 
 
-def _table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+def rich_table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title)
     for heading in headings:
         table.add_column(heading, justify="left" if heading in WORDS else "right", no_wrap=True)
@@ -250,6 +250,6 @@ def _table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) 
     return table
 
 
-def _markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rule = ["---" if heading in WORDS else "---:" for heading in headings]
     return "\n".join("| " + " | ".join(line) + " |" for line in (headings, rule, *lines))
