@@ -37,6 +37,7 @@ need_servers() {
   need wrk wrk
   need ab apache2-utils
   need curl curl
+  need ss iproute2
 }
 
 for group in "$@"; do

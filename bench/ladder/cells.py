@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Final
 
@@ -48,9 +48,9 @@ LOOK_S: Final = 0.45
 class Cell:
     """One measurement. rung: of TITLES.
 
-    cpu_us: CPU time per answered request. cores: how many of the two the balancer kept busy; others: and all others.
-    memory_bytes: the most that was seen. errors: that the load generator met. unanswered: clients that had got no
-    answer at all when they were looked at last.
+    cpu_us: CPU time per answered request; 0 without any, as the latencies are. cores: how many of the two the balancer
+    kept busy; others: and all others. memory_bytes: the most that was seen. errors: that the load generator met.
+    unanswered: clients that had got no answer at all when they were looked at last.
     """
 
     round: int
@@ -71,7 +71,7 @@ class Cell:
 def balancer_of(rung: str) -> Balancer:
     """How it is started."""
     if rung.startswith("steelyard"):
-        return scaling.with_workers(int(rung[-1]))
+        return replace(scaling.with_workers(int(rung[-1])), template="ladder.yaml")
     command = (sys.executable, "-m", "bench.ladder.rung", rung, "--port", "{port}", *BACKENDS)
     return Balancer(rung, TITLES[rung], None, command, ())
 
@@ -120,7 +120,7 @@ def _cell(stage: Stage, number: int, connections: int, rung: str, pid: int, port
         requests_per_s=seen.requests / seen.seconds,
         p50_us=seen.p50_us,
         p99_us=seen.p99_us,
-        cpu_us=spent_ns / 1000 / max(seen.requests, 1),
+        cpu_us=spent_ns / 1000 / seen.requests if seen.requests else 0.0,
         cores=spent_ns / took_ns,
         others=max(0.0, (busy_ns - spent_ns) / took_ns),
         memory_bytes=memory_bytes,

@@ -82,9 +82,9 @@ def lines(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
             f"{cell.connections:,}",
             TITLES[cell.rung],
             f"{cell.requests_per_s:,.0f}",
-            f"{cell.p50_us / 1000:.2f}",
-            f"{cell.p99_us / 1000:.2f}",
-            significant(cell.cpu_us),
+            f"{cell.p50_us / 1000:.2f}" if cell.requests else "none",
+            f"{cell.p99_us / 1000:.2f}" if cell.requests else "none",
+            significant(cell.cpu_us) if cell.requests else "none",
             f"{cell.cores:.2f}",
             f"{cell.others:.2f}",
             f"{cell.memory_bytes / MIB:.1f}",
@@ -111,7 +111,7 @@ def step_lines(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
 
 
 def _times(before: float, after: float) -> str:
-    return f"{after / before:.2f}" if before else ""
+    return f"{after / before:.2f}" if before and after else ""
 
 
 def terminal(cells: Sequence[Cell]) -> list[Table]:

@@ -11,6 +11,7 @@ from typing import Final
 from bench.ladder.cells import TITLES, Cell, medians
 
 TITLE: Final = "Requests a second, p99 latency and memory of six balancers, from 10 to 5,000 connections"
+HOLLOW: Final = "hollow: some clients met errors, or got no answer at all, and count in no latency"
 WIDTH: Final = 940
 PANEL: Final = 250  # a panel's drawing: its width
 HEIGHT: Final = 240  # and its height
@@ -49,7 +50,8 @@ def draw(cells: Sequence[Cell]) -> str:
     """The SVG document."""
     found = medians(cells)
     rungs = [rung for rung in TITLES if any(cell.rung == rung for cell in found)]
-    height = LEGEND + LINE * ceil(len(rungs) / 3) + 6
+    foot = LEGEND + LINE * ceil(len(rungs) / 3)
+    height = foot + LINE
     drawn = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img">',
         f"<title>{escape(TITLE)}</title><style>{STYLE}</style>",
@@ -61,6 +63,8 @@ def draw(cells: Sequence[Cell]) -> str:
         x, y = LEFT + number % 3 * LEGEND_COLUMN, LEGEND + number // 3 * LINE
         drawn.append(_path(rung, [(x, y - 4), (x + 30, y - 4)]))
         drawn.append(_text(x + 38, y, TITLES[rung]))
+    drawn.append(_point(LEFT + 15, foot - 4, "#57606a", True))
+    drawn.append(_text(LEFT + 38, foot, HOLLOW))
     return "\n".join([*drawn, "</svg>\n"])
 
 
@@ -74,7 +78,7 @@ def _panel(
     def height_of(number: float) -> float:
         low, high = marks[0], marks[-1]
         if is_log:
-            share = log10(max(number, low) / low) / log10(high / low)
+            share = log10(number / low) / log10(high / low)
         else:
             share = (number - low) / (high - low)
         return TOP + HEIGHT * (1 - share)
@@ -88,11 +92,11 @@ def _panel(
         yield _text(x, TOP + HEIGHT + 18, f"{many:,}", "scale middle")
     yield _text(left + PANEL / 2, TOP + HEIGHT + 34, "connections", "scale middle")
     for rung in rungs:
-        of_rung = {cell.connections: cell for cell in cells if cell.rung == rung}
-        points = [(places[many], height_of(value(of_rung[many]))) for many in counts if many in of_rung]
+        of_rung = [cell for cell in cells if cell.rung == rung and (value(cell) > 0 or not is_log)]
+        points = [(places[cell.connections], height_of(value(cell))) for cell in of_rung]
         yield _path(rung, points)
-        for x, y in points:
-            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" style="fill:{COLOURS[rung]}"/>'
+        for cell, (x, y) in zip(of_rung, points, strict=True):
+            yield _point(x, y, COLOURS[rung], cell.errors > 0 or cell.unanswered > 0)
 
 
 def ticks(values: Sequence[float], is_log: bool) -> list[float]:
@@ -111,6 +115,11 @@ def _path(rung: str, points: Sequence[tuple[float, float]]) -> str:
     kind = ' class="steelyard"' if rung.startswith("steelyard") else ""
     way = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     return f'<path{kind} d="M{way}" style="stroke:{COLOURS[rung]}"/>'
+
+
+def _point(x: float, y: float, colour: str, is_hollow: bool) -> str:
+    fill = "#fff" if is_hollow else colour
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6" style="fill:{fill};stroke:{colour};stroke-width:1.6"/>'
 
 
 def _text(x: float, y: float, words: str, kind: str = "") -> str:

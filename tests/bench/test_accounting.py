@@ -1,10 +1,13 @@
 """CPU time and memory are read from the whole process tree, and lost time is an error."""
 
+import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from bench.accounting import NS_PER_TICK, core_busy_ns, cpu_ns, memory_bytes, spent_ns, tree
+from bench.accounting import NS_PER_TICK, core_busy_ns, cpu_ns, lifetime_ns, memory_bytes, spent_ns, tree
 from bench.failure import BenchError
 
 
@@ -56,3 +59,16 @@ def test_a_core_is_busy_with_all_but_idling_and_waiting(tmp_path: Path) -> None:
         "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 1 2 4 1000 1000 8 16 32 0 0\ncpu11 5 5 5 5 5 5 5 5 0 0\n"
     )
     assert (1 + 2 + 4 + 8 + 16 + 32) * NS_PER_TICK == core_busy_ns(1, tmp_path)
+
+
+@pytest.mark.real
+def test_the_time_of_threads_that_have_ended_counts() -> None:
+    """Of a thread that is over, the scheduler's book of living ones knows nothing more."""
+    pid = os.getpid()
+    before, process_before = lifetime_ns(pid)[pid], time.process_time_ns()
+    worker = threading.Thread(target=lambda: sum(number * number for number in range(300_000)))
+    worker.start()
+    worker.join()
+    process_ns = time.process_time_ns() - process_before
+    assert process_ns <= lifetime_ns(pid)[pid] - before
+    assert process_ns > 0

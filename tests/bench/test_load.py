@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench.failure import BenchError
-from bench.load import Load, parse_ab, parse_wrk
+from bench.load import Load, parse_ab, parse_counting, parse_wrk
 
 WRK = {
     "requests": 1000,
@@ -48,6 +48,13 @@ def test_wrk_figures_are_read() -> None:
 def test_one_error_spoils_a_wrk_run(kind: str) -> None:
     with pytest.raises(BenchError, match=f"wrk met errors: {kind} 1"):
         parse_wrk(wrk(**{kind: 1}), 95)
+
+
+def test_where_errors_are_counted_they_spoil_nothing() -> None:
+    assert (Load(1000, 2.0, 800, 2100), 0) == parse_counting(wrk())
+    assert (Load(0, 2.0, 800, 2100), 12) == parse_counting(wrk(requests=0, connect=3, timeout=4, status=5))
+    with pytest.raises(BenchError, match="unable to connect"):
+        parse_counting("unable to connect to 127.0.0.1:1")
 
 
 @pytest.mark.parametrize("received", [1000 * 94, 1000 * 95 - 1, 1100 * (95 + 1024) + 1])

@@ -1,5 +1,6 @@
 """Servers get ports of their own, are ended with everything they started, and say why they did not start."""
 
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -65,3 +66,10 @@ def test_a_server_that_does_not_stop_is_killed_with_its_children(
     # A killed child may stay a zombie until init collects it, but it runs no more.
     states = [Path(f"/proc/{pid}/stat") for pid in family]
     assert [] == [path for path in states if path.exists() and ") Z" not in path.read_text()]
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does_and_only_within_it() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), processes.terminable():
+        signal.raise_signal(signal.SIGTERM)
+    assert before is signal.getsignal(signal.SIGTERM)

@@ -60,7 +60,7 @@ def run(script: str, directory: Path, *arguments: str, **variables: str) -> subp
 
 
 def test_when_all_is_there_nothing_is_said_or_done(programs: Path) -> None:
-    for name in ("nginx", "haproxy", "wrk", "ab", "curl", "apt-get", "apt-cache"):
+    for name in ("nginx", "haproxy", "wrk", "ab", "curl", "ss", "apt-get", "apt-cache"):
         put(programs, name)
     result = run("system_packages.sh", programs, "test")
     assert (0, "", "") == (result.returncode, result.stdout, result.stderr)
@@ -71,6 +71,7 @@ def test_who_is_not_root_is_told_what_is_missing_and_how_to_get_it(programs: Pat
     put(programs, "nginx")
     put(programs, "haproxy")
     put(programs, "curl")
+    put(programs, "ss")
     put(programs, "apt-get")
     put(programs, "id", "echo 1000")
     result = run("system_packages.sh", programs, "test")
@@ -89,7 +90,7 @@ def test_root_elsewhere_is_told_too(programs: Path, variables: dict[str, str]) -
         put(programs, "apt-get")
     result = run("system_packages.sh", programs, "bench", **variables)
     assert 0 == result.returncode
-    assert result.stdout.startswith("Missing: nginx haproxy wrk ab curl.")
+    assert result.stdout.startswith("Missing: nginx haproxy wrk ab curl ss.")
     assert [] == calls(programs, "apt-get")
 
 
@@ -97,6 +98,7 @@ def test_root_on_debian_gets_only_what_is_missing_and_no_service_is_started(prog
     put(programs, "id", "echo 0")
     put(programs, "wrk")
     put(programs, "curl")
+    put(programs, "ss")
     put(programs, "apt-cache")
     put(programs, "systemctl")
     put(programs, "apt-get", f'[ -x "{programs}/policy-rc.d" ] && echo "policy $1 $2" >>"{programs}/apt-get.log"')
