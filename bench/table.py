@@ -178,8 +178,8 @@ def held_cells(held: Sequence[Held]) -> list[tuple[str, ...]]:
 def of_tcp(samples: Sequence[Tcp], held: Sequence[Held]) -> list[Table]:
     """The tables of TCP for rich."""
     return [
-        _table("CPU time of passing TCP on, one worker", TCP_HEADINGS, tcp_cells(samples)),
-        _table("Memory of a held TCP connection", HELD_HEADINGS, held_cells(held)),
+        rich_table("CPU time of passing TCP on, one worker", TCP_HEADINGS, tcp_cells(samples)),
+        rich_table("Memory of a held TCP connection", HELD_HEADINGS, held_cells(held)),
     ]
 
 

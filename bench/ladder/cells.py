@@ -6,7 +6,9 @@ process; clients connect within the measurement. A rung that fails is no failure
 figures, and so are clients that it never answered, which no load generator tells of.
 """
 
+import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -49,8 +51,9 @@ class Cell:
     """One measurement. rung: of TITLES.
 
     cpu_us: CPU time per answered request; 0 without any, as the latencies are. cores: how many of the two the balancer
-    kept busy; others: and all others. memory_bytes: the most that was seen. errors: that the load generator met.
-    unanswered: clients that had got no answer at all when they were looked at last.
+    kept busy; others: backends, load generator and this program; foreign: whoever else runs on the machine.
+    memory_bytes: the most that was seen. errors: that the load generator met. unanswered: clients that had got no
+    answer at all when they were looked at last.
     """
 
     round: int
@@ -63,6 +66,7 @@ class Cell:
     cpu_us: float
     cores: float
     others: float
+    foreign: float
     memory_bytes: int
     errors: int
     unanswered: int
@@ -104,14 +108,15 @@ def measure(stage: Stage, steps: Sequence[tuple[int, int, str]]) -> Iterator[Cel
 def _cell(stage: Stage, number: int, connections: int, rung: str, pid: int, port: int) -> Cell:
     both = (stage.balancer_core, stage.load_core)
     cores = ",".join(map(str, both))
-    busy_before, before, began = _busy_ns(both), accounting.lifetime_ns(pid), time.monotonic_ns()
+    busy_before, all_before = _busy_ns(both), _family_ns()
+    before, began = accounting.lifetime_ns(pid), time.monotonic_ns()
     with ThreadPoolExecutor(1) as beside:
         run = beside.submit(load.run_counting, CASES[0], port, connections, stage.seconds, cores)
         memory_bytes, answered = _look(run, pid, port)
     seen, errors = run.result()
     took_ns = time.monotonic_ns() - began
     spent_ns = accounting.spent_ns(before, accounting.lifetime_ns(pid))
-    busy_ns = _busy_ns(both) - busy_before
+    family_ns, busy_ns = _family_ns() - all_before, _busy_ns(both) - busy_before
     return Cell(
         round=number,
         rung=rung,
@@ -122,7 +127,8 @@ def _cell(stage: Stage, number: int, connections: int, rung: str, pid: int, port
         p99_us=seen.p99_us,
         cpu_us=spent_ns / 1000 / seen.requests if seen.requests else 0.0,
         cores=spent_ns / took_ns,
-        others=max(0.0, (busy_ns - spent_ns) / took_ns),
+        others=max(0.0, (family_ns - spent_ns) / took_ns),
+        foreign=max(0.0, (busy_ns - family_ns) / took_ns),
         memory_bytes=memory_bytes,
         errors=errors,
         unanswered=connections - min(answered, connections),
@@ -145,6 +151,12 @@ def clients_answered(port: int) -> int:
     command = ["ss", "-tinHO", "state", "established", f"sport = :{port}"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return sum(1 for line in shown.splitlines() if re.search(r"\bbytes_acked:[1-9]", line))
+
+
+def _family_ns() -> int:
+    """CPU time of this program and of all that it has started, also of what has ended since (the load generator)."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(accounting.lifetime_ns(os.getpid()).values()) + int((ended.ru_utime + ended.ru_stime) * 1e9)
 
 
 def _busy_ns(cores: Sequence[int]) -> int:

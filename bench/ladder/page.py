@@ -16,6 +16,8 @@ from bench.ladder.cells import STEPS, TITLES, Cell, medians
 from bench.table import markdown_table, rich_table, significant
 
 FORMAT: Final = 1
+# Of the two cores: the kernel's own work, and the 10 ms ticks that it is measured in.
+QUIET: Final = 0.1
 FILE: Final = "ladder.json"
 MIB: Final = 1024 * 1024
 START: Final = "<!-- ladder:start: what follows is written by `make ladder` -->"
@@ -29,6 +31,7 @@ HEADINGS: Final = (
     "CPU µs/request",
     "cores",
     "others",
+    "foreign",
     "memory MiB",
     "errors",
     "unanswered",
@@ -51,11 +54,17 @@ class Ladder:
         machine, settings = self.machine, self.settings
         kind = "virtual machine, " if machine["virtual"] == "yes" else ""
         rounds = "one round" if settings["rounds"] == 1 else f"medians of {settings['rounds']} rounds"
-        return [
+        notes = [
             f"{self.started[:10]}, {machine['cpu']}, {kind}Linux {machine['kernel']}, Python {machine['python']}, two "
             f"cores for all: balancer, backends and load generator; {rounds} of {settings['seconds']} s.",
             ", ".join(f"{name} {version}" for name, version in self.versions.items()) + ".",
         ]
+        foreign = max((cell.foreign for cell in self.cells), default=0.0)
+        if foreign > QUIET:
+            notes.append(
+                f"The machine was not quiet: others than these programs used up to {foreign:.2f} of its cores."
+            )
+        return notes
 
 
 def write(ladder: Ladder, path: Path) -> None:
@@ -87,6 +96,7 @@ def lines(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
             significant(cell.cpu_us) if cell.requests else "none",
             f"{cell.cores:.2f}",
             f"{cell.others:.2f}",
+            f"{cell.foreign:.2f}",
             f"{cell.memory_bytes / MIB:.1f}",
             f"{cell.errors:,}",
             f"{cell.unanswered:,}",

@@ -9,7 +9,7 @@ import pytest
 from bench.ladder.cells import CONNECTIONS, STEPS, TITLES, Cell, balancer_of, clients_answered, medians, plan
 from bench.ladder.rung import NAMES
 
-CELL = Cell(1, "one-loop", 10, 1000, 500.0, 800.0, 2000.0, 20.0, 0.5, 0.4, 30, 0, 0)
+CELL = Cell(1, "one-loop", 10, 1000, 500.0, 800.0, 2000.0, 20.0, 0.5, 0.4, 0.02, 30, 0, 0)
 
 
 def test_the_four_rungs_and_steelyard_are_measured() -> None:

@@ -16,9 +16,9 @@ from bench.ladder.page import END, FILE, START, Ladder, lines, step_lines, with_
 
 MIB = 1024 * 1024
 CELLS = [
-    Cell(1, "thread-each", 1000, 0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.6, 100 * MIB, 12, 345),
-    Cell(1, "thread-pool", 1000, 9000, 3000.0, 50_000.0, 90_000.0, 40.0, 0.5, 0.6, 32 * MIB, 0, 0),
-    Cell(1, "one-loop", 1000, 18000, 6000.0, 30_500.0, 45_000.0, 20.04, 0.5, 0.8, 24 * MIB, 0, 0),
+    Cell(1, "thread-each", 1000, 0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.6, 0.01, 100 * MIB, 12, 345),
+    Cell(1, "thread-pool", 1000, 9000, 3000.0, 50_000.0, 90_000.0, 40.0, 0.5, 0.6, 0.3, 32 * MIB, 0, 0),
+    Cell(1, "one-loop", 1000, 18000, 6000.0, 30_500.0, 45_000.0, 20.04, 0.5, 0.8, 0.02, 24 * MIB, 0, 0),
 ]
 MACHINE: dict[str, str | int] = {
     "cpu": "a CPU",
@@ -32,12 +32,25 @@ LADDER = Ladder("2026-11-27T20:00:00+00:00", MACHINE, {"wrk": "4.1"}, {"rounds":
 
 
 def test_a_line_has_the_figures_of_its_rung() -> None:
-    expected = ("1,000", "one epoll loop", "6,000", "30.50", "45.00", "20.0", "0.50", "0.80", "24.0", "0", "0")
+    expected = ("1,000", "one epoll loop", "6,000", "30.50", "45.00", "20.0", "0.50", "0.80", "0.02", "24.0", "0", "0")
     assert expected == lines(CELLS)[2]
 
 
 def test_who_answered_nobody_has_no_latency_but_errors() -> None:
-    expected = ("1,000", "a thread a connection", "0", "none", "none", "none", "0.90", "0.60", "100.0", "12", "345")
+    expected = (
+        "1,000",
+        "a thread a connection",
+        "0",
+        "none",
+        "none",
+        "none",
+        "0.90",
+        "0.60",
+        "0.01",
+        "100.0",
+        "12",
+        "345",
+    )
     assert expected == lines(CELLS)[0]
 
 
@@ -113,3 +126,8 @@ def test_what_is_typed_into_the_page_names_no_figure_of_a_run() -> None:
 def test_rounds_are_said_where_there_are_several() -> None:
     assert "one round of 3 s" in LADDER.notes()[0]
     assert "medians of 2 rounds of 3 s" in replace(LADDER, settings={"rounds": 2, "seconds": 3}).notes()[0]
+
+
+def test_a_machine_that_was_not_quiet_is_said_to_have_been_so() -> None:
+    assert "used up to 0.30 of its cores" in LADDER.notes()[-1]
+    assert 2 == len(replace(LADDER, cells=CELLS[2:]).notes())

@@ -12,7 +12,7 @@ from bench.ladder.cells import CONNECTIONS, TITLES, Cell
 from bench.ladder.page import FILE
 from bench.ladder.picture import HEIGHT, PANELS, TOP, WIDTH, draw, ticks
 
-CELL = Cell(1, "one-loop", 10, 1000, 5000.0, 800.0, 2000.0, 20.0, 0.5, 0.4, 30 * 1024 * 1024, 0, 0)
+CELL = Cell(1, "one-loop", 10, 1000, 5000.0, 800.0, 2000.0, 20.0, 0.5, 0.4, 0.02, 30 * 1024 * 1024, 0, 0)
 
 
 def circles(svg: str) -> list[tuple[float, float]]:
