@@ -20,6 +20,7 @@ from steelyard import errors
 from steelyard.core.backend import Backend
 from steelyard.errors import Kind
 from steelyard.proxy.call import Call
+from steelyard.proxy.connections import PoolConnections
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.guest import reset
 from steelyard.proxy.half_close import half_close
@@ -118,7 +119,8 @@ class TcpDownstream(Reach):
         return TcpUpstream(self)
 
     def on_reached(self, reached: Any, now: float) -> None:
-        connections, upstream = self.connections, reached
+        upstream: TcpUpstream = reached
+        connections: PoolConnections | None = self.connections
         assert connections is not None
         if self.over or upstream.transport is None:  # it was reset in the very moment that it was opened
             upstream.close()
