@@ -87,6 +87,11 @@ CLIENT_TOO_SLOW: Final = Kind(
 # A connection of TCP, which says nothing of whose turn it was to speak.
 IDLE: Final = Kind("idle", 0, Side.CLIENT, Phase.ANSWER, Retry.NEVER, "Nothing has passed either way for too long.")
 
+# A task's request: its client gets one line that says what is wrong, and tasks have no statuses.
+BAD_TASK: Final = Kind("bad_task", 0, *_REQUEST, "The request is not AppID:KIND:APPROACH.")
+TASK_TOO_LONG: Final = Kind("task_too_long", 0, *_REQUEST, "The request is longer than one may be.")
+APPROACH_UNKNOWN: Final = Kind("approach_unknown", 0, *_REQUEST, "The request names an approach that nobody knows.")
+
 # The choice.
 NO_ROUTE: Final = Kind("no_route", 404, Side.CLIENT, Phase.CHOOSE, Retry.NEVER, "No route takes this request.")
 RATE_LIMITED: Final = Kind(

@@ -20,7 +20,10 @@ NAMES: Final = ("interpreted", "checked", "sanitized")
 # Of errors.py and of every module that reads what a stranger wrote. Their types differ from build to build: Any.
 _MODULES: Final = (
     "errors",
-    *(f"wire.{name}" for name in ("http1", "chunked", "headers", "peer", "framing", "cookies", "query", "json_field")),
+    *(
+        f"wire.{name}"
+        for name in ("http1", "chunked", "headers", "peer", "framing", "cookies", "query", "json_field", "task")
+    ),
     "core.paths",
 )
 
@@ -40,6 +43,7 @@ class Build:
     cookies: Any
     query: Any
     json_field: Any
+    task: Any
     paths: Any
 
 
