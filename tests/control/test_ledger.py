@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from steelyard.control.ledger import FIRST, LOT_BYTES, TIERS, Ledger, Plan, table_bytes, table_rows
 from steelyard.core import table as cells
 from steelyard.core.homes import cells_needed
-from steelyard.core.spec import BackendSpec, HealthCheckSpec, PolicySpec, PoolSpec, Spec
+from steelyard.core.spec import HTTP, TASK, BackendSpec, HealthCheckSpec, PolicySpec, PoolSpec, Spec
 from steelyard.core.table import Table
 from steelyard.errors import ConfigError
 
@@ -252,6 +252,14 @@ def test_a_tier_that_remembers_clients_has_a_lot_and_gives_it_back_when_it_does_
     assert ledger.table.get(rows.tiers[0], cells.LOT) > 0
     take(ledger, pools(A))
     assert (0, set()) == (ledger.table.get(rows.tiers[0], cells.LOT), ledger.lots.rows)
+
+
+def test_a_tier_whose_requests_may_name_a_policy_that_remembers_has_a_lot_too() -> None:
+    ledger = a_ledger(lots=1000)
+    plan = take(ledger, pools(A, policy=PolicySpec(clients=64), protocols=(HTTP, TASK)))
+    assert cells_needed(64) == ledger.table.get(plan["web"].tiers[0], cells.LOT_CELLS)
+    plan = take(ledger, pools(A, policy=PolicySpec(clients=64)))
+    assert 0 == ledger.table.get(plan["web"].tiers[0], cells.LOT)
 
 
 def test_where_there_is_no_room_for_a_lot_that_is_said_and_nothing_more(caplog: pytest.LogCaptureFixture) -> None:

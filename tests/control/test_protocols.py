@@ -88,6 +88,10 @@ def test_a_port_of_datagrams_is_another_than_that_of_connections() -> None:
             file("task", pool="retry: {on_status: [503]}"),
         ),
         (
+            "a.yaml:4: pools.app.retry.budget: is not read by listeners of task (got off); take it out",
+            file("task", pool="retry: {budget: off}"),
+        ),
+        (
             "a.yaml:4: pools.app.timeouts.tunnel: is not read by listeners of task (got 1s); take it out",
             file("task", pool="timeouts: {tunnel: 1s}"),
         ),

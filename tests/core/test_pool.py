@@ -21,6 +21,7 @@ from steelyard.core.health import HEALTHY, HealthMachine, State
 from steelyard.core.policy import UNKNOWN_S, Pick, Policy, Registered
 from steelyard.core.pool import Pool, Refusal
 from steelyard.core.spec import (
+    TASK,
     BackendSpec,
     BreakerSpec,
     EjectionSpec,
@@ -489,6 +490,8 @@ def test_a_failed_connect_draws_on_the_budget_only_where_no_check_counts_it(kind
     empty = RetrySpec(budget=0.2, budget_floor=0)
     assert a_pool(retry=empty).bears_retry(kind, 1.0)
     assert not a_pool(retry=empty, check=None).bears_retry(kind, 1.0)
+    of_tasks = replace(a_pool(retry=empty, check=None).spec, protocols=(TASK,))
+    assert Pool(of_tasks, a_table(Pool.rows_needed(of_tasks)), 0).bears_retry(kind, 1.0)
 
 
 @pytest.mark.parametrize("check", [HealthCheckSpec(), None])

@@ -20,7 +20,7 @@ from steelyard.control.lots import Lots
 from steelyard.core import table as cells
 from steelyard.core.homes import cells_needed
 from steelyard.core.rows import PoolRows, Rank, Rows, rank_of, ranks_of
-from steelyard.core.spec import BackendSpec, PolicySpec, PoolSpec, Spec
+from steelyard.core.spec import BackendSpec, PoolSpec, Spec
 from steelyard.core.table import Table
 from steelyard.errors import ConfigError, Problem
 
@@ -69,7 +69,7 @@ class Ledger:
             tiers.update(zip([(pool.name, rank) for rank in ranks_of(pool)], rows.tiers, strict=True))
             backends.update(zip([(pool.name, one.address) for one in pool.backends], rows.backends, strict=True))
         for pool in spec.pools:
-            if _remembers(pool.policy):
+            if _remembers(pool):
                 self._leave_lots_that_are_too_small(pool, tiers)
         given: list[int] = []
         front = lots_of_front(spec)
@@ -83,7 +83,7 @@ class Ledger:
             raise
         if len(self.table.rest) > 0:
             for pool in spec.pools:
-                if _remembers(pool.policy):
+                if _remembers(pool):
                     self._make_room(pool, plan[pool.name].tiers)
             for name, needed in front.items():
                 if needed and not self.lots.ensure(plan.front[name], needed):
@@ -175,7 +175,7 @@ class Ledger:
 
     def _take_lots_back(self, given: Rows, spec: Spec, rows: Rows) -> None:
         """Of the rows in `given` those keep their lot that have one in the other configuration."""
-        kept = {row for pool in spec.pools if _remembers(pool.policy) for row in rows[pool.name].tiers}
+        kept = {row for pool in spec.pools if _remembers(pool) for row in rows[pool.name].tiers}
         kept.update(rows.front[name] for name, needed in lots_of_front(spec).items() if needed)
         for row in _may_have_lots(given):
             if row not in kept:
@@ -231,9 +231,9 @@ class Ledger:
         return row
 
 
-def _remembers(policy: PolicySpec) -> bool:
-    """Whether it has a memory that all workers share (core/homes.py)."""
-    return STICKY in (policy.name, policy.fallback)
+def _remembers(pool: PoolSpec) -> bool:
+    """Whether its policy, or one that a request may name, has a memory that all workers share (core/homes.py)."""
+    return pool.approaches or STICKY in (pool.policy.name, pool.policy.fallback)
 
 
 def _may_have_lots(rows: Rows) -> list[int]:

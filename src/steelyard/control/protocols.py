@@ -23,6 +23,9 @@ _OF_CLIENT: Final = frozenset({"head_s", "write_s"})  # of a task listener's tim
 # The fields of a pool that need requests and answers.
 _HTTP_ALONE: Final = frozenset({"sticky", "hedge", "queue", "max_idle"})
 _OF_RETRY: Final = frozenset({"tries", "budget", "budget_floor", "mark_down"})
+_BUDGET: Final = frozenset(
+    {"budget", "budget_floor"}
+)  # not where tasks lead: their connects are free (Pool.bears_retry)
 _OF_TIMEOUTS: Final = {TCP: {"connect_s", "tunnel_s"}, TASK: {"connect_s", "response_s"}, UDP: set[str]()}
 # Whose servers need not bear a connection that asks nothing: what a plain check is.
 _UNCHECKED: Final = (TASK, UDP)
@@ -126,12 +129,16 @@ def _unread(pool: "Pool", spoken: set[str]) -> list[tuple[str, ...]]:
     ]
     if "policy" in pool.model_fields_set and pool.policy.key not in (None, CLIENT):
         found.append(("policy", "key"))
-    read = {"retry": _OF_RETRY, "timeouts": _timeouts_read(spoken)}
+    read = {"retry": _retry_read(spoken), "timeouts": _timeouts_read(spoken)}
     for key, part, fields in [(key, getattr(pool, key), fields) for key, fields in read.items()]:
         if key in pool.model_fields_set:
             idle = part.model_fields_set - fields
             found += [(key, part.alias_of(name)) for name in type(part).model_fields if name in idle]
     return found
+
+
+def _retry_read(spoken: Collection[str]) -> frozenset[str]:
+    return _OF_RETRY - _BUDGET if TASK in spoken else _OF_RETRY
 
 
 def _timeouts_read(spoken: Iterable[str]) -> set[str]:
@@ -147,4 +154,4 @@ def idle_of_part(pool: PoolSpec, name: str, fields: Iterable[str]) -> set[str]:
     """The same of its `retry` and `timeouts`."""
     if HTTP in pool.protocols:
         return set()
-    return set(fields) - (_OF_RETRY if name == "retry" else _timeouts_read(pool.protocols))
+    return set(fields) - (_retry_read(pool.protocols) if name == "retry" else _timeouts_read(pool.protocols))

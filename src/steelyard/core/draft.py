@@ -8,6 +8,7 @@ thousand backends takes longer than a request should wait, so `advance` builds n
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from steelyard.core.approaches import Approaches
 from steelyard.core.backend import Backend
 from steelyard.core.guard import Outside, make
 from steelyard.core.rows import PoolRows, rank_of, ranks_of
@@ -85,9 +86,11 @@ class Draft:
     def _add_tier(self, rank: int) -> None:
         row = self.rows.tiers[rank]
         tier = self.before.tiers.get(row)
-        if tier is not None and self.before.policy == self.spec.policy:
+        same = tier is not None and isinstance(tier.policy, Approaches) == self.spec.approaches
+        if tier is not None and same and self.before.policy == self.spec.policy:
             self.kept.add(tier)
         else:
-            policy = make(self.spec.policy, self.table, row, self.outside)
+            build = Approaches if self.spec.approaches else make
+            policy = build(self.spec.policy, self.table, row, self.outside)
             tier = Tier(self.spec, self.table, row, self.of_tier[rank], policy)
         self.tiers.append(tier)

@@ -17,6 +17,7 @@ from typing import Final
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core import table as cells
 from steelyard.core.adaptive import AdaptiveLimit
+from steelyard.core.approaches import own
 from steelyard.core.backend import Backend
 from steelyard.core.breaker import ends_at_s
 from steelyard.core.circuits import Circuits
@@ -324,7 +325,8 @@ class Pool:
 
     def policy_faults(self) -> int:
         """How often the fallback answered for a policy that is not ours (core/guard.py)."""
-        return sum([tier.policy.faults for tier in self.tiers if isinstance(tier.policy, Guarded)])
+        watched = [own(tier.policy) for tier in self.tiers]
+        return sum([policy.faults for policy in watched if isinstance(policy, Guarded)])
 
     def connect_failed(self, backend: Backend, now: float) -> bool:
         """A try could not connect: counts like a failed check. True when that took the backend down."""
@@ -351,8 +353,9 @@ class Pool:
 
         A connection that could not be opened has cost no backend anything, and where there are health checks it
         counts as a failed one, so that soon nobody asks there any more: the budget is for what reaches a backend.
+        So it is for tasks, whose workers need not bear checks: a dead one must cost no task.
         """
-        if self.checked and kind.phase is Phase.CONNECT:
+        if (self.checked or self.spec.approaches) and kind.phase is Phase.CONNECT:
             return True
         return self.retry.withdraw(now)
 

@@ -377,6 +377,11 @@ class PoolSpec:
         """What its backends are called by."""
         return self.protocols[0]
 
+    @property
+    def approaches(self) -> bool:
+        """Whether requests may name another one of the built-in policies: those of tasks may (core/approaches.py)."""
+        return TASK in self.protocols
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:

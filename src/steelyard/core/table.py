@@ -50,6 +50,8 @@ BASE: Final = 3  # what answers take at leisure, in microseconds
 PROBED_AT: Final = 4  # when that was measured last, in monotonic milliseconds
 LIMIT: Final = 13  # in thousandths, and what goes on
 ADAPTED_AT: Final = 14  # when it was moved last, in monotonic milliseconds
+# Of a tier whose requests name their policy (core/approaches.py), besides:
+TURN: Final = 15  # CURSOR of those that go in turn, since every other policy moves the CURSOR
 SHARED_CELLS: Final = 16
 
 # Counters of a row: one block a worker, of which it alone is the writer.

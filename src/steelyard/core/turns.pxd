@@ -8,12 +8,11 @@ from steelyard.core.policy cimport Pick
 from steelyard.core.table cimport Table
 from steelyard.core.watch cimport Watch
 
-cdef Py_ssize_t CURSOR
-
 @cython.final
 cdef class Turns:
     cdef Table table
     cdef Py_ssize_t row
+    cdef Py_ssize_t cursor
     cdef Watch watch
     cdef list backends
     cdef list order

@@ -39,11 +39,12 @@ MAX_TURNS: Final = 1 << 31
 
 
 class Turns:
-    """Whose turn is it? table, row: the tier's, where the cursor is."""
+    """Whose turn is it? table, row: the tier's, where the cursor is. cursor: which cell of it that is."""
 
-    def __init__(self, table: Table, row: int) -> None:
+    def __init__(self, table: Table, row: int, cursor: int = CURSOR) -> None:
         self.table = table
         self.row = row
+        self.cursor = cursor
         self.watch = Watch(table, row)
         self.backends: list[Backend] = []
         self.order: list[Backend] = []
@@ -78,7 +79,7 @@ class Turns:
             self.look()
         if self.turns == 0:
             return None
-        turn = self.table.fetch_add(self.row, CURSOR, 1)
+        turn = self.table.fetch_add(self.row, self.cursor, 1)
         at = turn % self.turns
         skipped = 0
         for _ in range(self.patience):
@@ -91,7 +92,7 @@ class Turns:
                 backend = self.order[at]
             if request.may_take(backend):
                 if skipped > 0:
-                    self.table.fetch_add(self.row, CURSOR, skipped)
+                    self.table.fetch_add(self.row, self.cursor, skipped)
                 return backend
             skipped += 1
             at = (at + 1) % self.turns

@@ -22,6 +22,7 @@ from asyncio import (
 )
 from typing import Final
 
+from steelyard.core.approaches import own
 from steelyard.core.backend import Backend
 from steelyard.core.guard import parts
 from steelyard.core.policies.prequal import UNKNOWN, Prequal
@@ -145,7 +146,7 @@ class Probes:
 
 def probes_of(loop: AbstractEventLoop, wheel: Wheel, pool: Pool) -> Probes | None:
     """The probes that a pool's policy needs; None for one that asks nobody."""
-    policies = [one for tier in pool.tiers for one in parts(tier.policy) if isinstance(one, Prequal)]
+    policies = [one for tier in pool.tiers for one in parts(own(tier.policy)) if isinstance(one, Prequal)]
     return Probes(loop, wheel, pool, policies) if policies else None
 
 

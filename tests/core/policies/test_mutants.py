@@ -45,7 +45,7 @@ MISTAKES = {
     "hash": [("keyed.py", "self.whole < self.due", "self.whole <= self.due")],
     "consistent_hash": [("keyed.py", "if self.bound > 0.0:", "if False:")],
     "random": [("line.py", "> point:", ">= point:")],
-    "round_robin": [("turns.py", "fetch_add(self.row, CURSOR, 1)", "fetch_add(self.row, CURSOR, 2)")],
+    "round_robin": [("turns.py", "fetch_add(self.row, self.cursor, 1)", "fetch_add(self.row, self.cursor, 2)")],
     "least_response_time": [
         ("learning.py", "* (backend.count_in_flight() + 1) / share", "/ share"),
         ("learning.py", "if turn % LAP != LAP - 1", "if turn >= 0"),

@@ -6,15 +6,15 @@ from steelyard.core.backend import Backend
 from steelyard.core.policy import Pick, Policy, register
 from steelyard.core.spec import PolicySpec
 from steelyard.core.table import Table
-from steelyard.core.turns import Turns
+from steelyard.core.turns import CURSOR, Turns
 
 
 class RoundRobin(Policy):
-    """`round_robin`."""
+    """`round_robin`. cursor: the cell of its row that says whose turn it is."""
 
-    def __init__(self, spec: PolicySpec, table: Table, row: int) -> None:
+    def __init__(self, spec: PolicySpec, table: Table, row: int, cursor: int = CURSOR) -> None:
         super().__init__(spec, table, row)
-        self.turns = Turns(table, row)
+        self.turns = Turns(table, row, cursor)
 
     def rebuild(self, backends: Sequence[Backend]) -> None:
         """Fix the order of turns for these backends and their shares."""
