@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from steelyard.core.router import Router
-from steelyard.core.spec import HTTP, TCP, ListenerSpec
+from steelyard.core.spec import HTTP, TASK, TCP, ListenerSpec
 from steelyard.proxy.acceptor import Acceptor, Capacity
 from steelyard.proxy.bind import WILDCARDS, Address, SocketFile, address_of, bind
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.downstream import Downstream
+from steelyard.proxy.task import TaskDownstream
 from steelyard.proxy.tcp import TcpDownstream
 from steelyard.wire.peer import Network
 
@@ -21,7 +22,11 @@ from steelyard.wire.peer import Network
 # long takes the longest round trip, or a short one of which a packet was lost.
 FAREWELL_S: Final = 1.0
 # What a connection is to us, by what is spoken on it.
-PROTOCOLS: Final[dict[str, Callable[[ListenerContext], Any]]] = {HTTP: Downstream, TCP: TcpDownstream}
+PROTOCOLS: Final[dict[str, Callable[[ListenerContext], Any]]] = {
+    HTTP: Downstream,
+    TCP: TcpDownstream,
+    TASK: TaskDownstream,
+}
 
 
 class Listener:
