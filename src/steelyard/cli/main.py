@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from steelyard.cli import check, demo, diff, policies, reload, run, simulate, status, upgrade
+from steelyard.cli import check, demo, diff, policies, reload, run, simulate, status, task, upgrade
 
 HELP = """
 A load balancer written, configured and programmed in Python.
@@ -51,6 +51,7 @@ app.command()(status.status)
 app.command()(policies.policies)
 app.command()(simulate.simulate)
 app.command()(demo.demo)
+app.add_typer(task.app, name="task")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
