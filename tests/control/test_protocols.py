@@ -84,6 +84,10 @@ def test_a_port_of_datagrams_is_another_than_that_of_connections() -> None:
             file("tcp", pool="policy: {name: hash, key: path}"),
         ),
         (
+            "a.yaml:4: pools.app.policy.probe.path: is not read by listeners of task (got /load); take it out",
+            file("task", pool="policy: {name: prequal, probe: {path: /load}}"),
+        ),
+        (
             "a.yaml:4: pools.app.retry.on_status: is not read by listeners of task; take it out",
             file("task", pool="retry: {on_status: [503]}"),
         ),

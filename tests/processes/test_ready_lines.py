@@ -11,10 +11,12 @@ SPEC = config.from_mapping(
             "api": {"bind": ":81", "routes": [{"path": "/x", "pool": "b"}, {"path": "/y", "pool": "b"}, {"pool": "a"}]},
             "up": {"bind": ":82", "routes": [{"respond": {}}]},
             "local": {"bind": "unix:/run/a.sock", "pool": "b"},
+            "mail": {"bind": ":25", "protocol": "tcp", "pool": "c"},
         },
         "pools": {
             "b": {"backends": ["c:1"], "policy": "random"},
             "a": {"backends": [f"h:{port}" for port in range(1, 12)]},
+            "c": {"backends": ["m:25"]},
         },
     }
 )
@@ -25,6 +27,7 @@ listening on http://api.example.org:80 -> pool b (random): c:1; pool a (round_ro
 h:7, h:8 and 3 more
 listening on http://up.example.org:80 -> fixed answers
 listening on unix:/run/a.sock -> pool b (random): c:1
+listening on tcp://mail.example.org:80 -> pool c (round_robin): m:25
 """
 
 

@@ -129,6 +129,8 @@ def _unread(pool: "Pool", spoken: set[str]) -> list[tuple[str, ...]]:
     ]
     if "policy" in pool.model_fields_set and pool.policy.key not in (None, CLIENT):
         found.append(("policy", "key"))
+    if "policy" in pool.model_fields_set and pool.policy.spec().probe.path is not None:
+        found.append(("policy", "probe", "path"))  # what is sent there is HTTP
     read = {"retry": _retry_read(spoken), "timeouts": _timeouts_read(spoken)}
     for key, part, fields in [(key, getattr(pool, key), fields) for key, fields in read.items()]:
         if key in pool.model_fields_set:

@@ -21,7 +21,7 @@ def ready_lines(spec: Spec, addresses: Mapping[str, str]) -> list[str]:
         pools = [pool for pool in spec.pools if pool.name in targets]
         shown = "; ".join(f"pool {pool.name} ({pool.policy.name}): {_shown(pool.backends)}" for pool in pools)
         address = addresses[key_of(listener)]
-        where = address if address.startswith("unix:") else f"http://{address}"
+        where = address if address.startswith("unix:") else f"{listener.protocol}://{address}"
         lines.append(f"listening on {where} -> {shown or 'fixed answers'}")
     return lines
 
