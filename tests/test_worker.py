@@ -246,6 +246,7 @@ async def test_listeners_come_stay_and_go_and_routes_change_under_those_that_sta
     assert [b"204", b"204"] == [await status_of(worker, name) for name in ("web", "new")]
     with pytest.raises(KeyError):
         worker.listener("old")
+    assert isinstance(old, Listener)
     assert ({old}, [], True) == (worker.leaving, old.acceptor.servers, old.context.stopping)
 
 
@@ -277,7 +278,9 @@ async def test_a_worker_that_stops_begins_no_new_listener(stage: Stage) -> None:
     change = await stage.prepare(a_spec("a", listeners={"web": "a", "new": "a"}))
     await stage.worker.stop(0.0)
     await stage.worker.switch(change, {})
-    assert [] == stage.worker.listener("new").acceptor.servers
+    listener = stage.worker.listener("new")
+    assert isinstance(listener, Listener)
+    assert [] == listener.acceptor.servers
 
 
 # Logs and records.

@@ -28,7 +28,7 @@ from steelyard.core.guard import Outside
 from steelyard.core.pool import Pool
 from steelyard.core.router import Router
 from steelyard.core.rows import PoolRows, Rows
-from steelyard.core.spec import ListenerSpec, Spec
+from steelyard.core.spec import UDP, ListenerSpec, Spec
 from steelyard.core.table import Table
 from steelyard.observe.accesslog import AccessLog, OnRecord, Record
 from steelyard.observe.counters import Counters
@@ -40,6 +40,7 @@ from steelyard.proxy.connections import PoolConnections
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.date import DateLine
 from steelyard.proxy.listener import Listener
+from steelyard.proxy.udp import UdpListener
 
 # How often a drain looks whether the last connection is gone.
 DRAIN_POLL_S: Final = 0.02
@@ -93,8 +94,8 @@ class Worker:
         self.rows = Rows()
         self.pools: dict[str, Pool] = {}
         self.connections: dict[str, PoolConnections] = {}
-        self.listeners: dict[str, Listener] = {}
-        self.leaving: set[Listener] = set()
+        self.listeners: dict[str, Listener | UdpListener] = {}
+        self.leaving: set[Listener | UdpListener] = set()
         self.access_log: AccessLog | None = None
         self.on_record = on_record
         self.recent = Recent(recent) if recent else None
@@ -194,7 +195,8 @@ class Worker:
             context.recent = self.recent
             context.counters = self.counters
             context.stopping = self.stopping
-            self.listeners[key] = Listener(self.loop, its_spec, context, sockets.get(key), self._capacity)
+            made = UdpListener if its_spec.protocol == UDP else Listener
+            self.listeners[key] = made(self.loop, its_spec, context, sockets.get(key), self._capacity)
             if not self.stopping:
                 await self.listeners[key].start()
         for listener in (*self.listeners.values(), *self.leaving):
@@ -210,7 +212,7 @@ class Worker:
                 route.respond = route.spec.respond
         return router
 
-    def _leave(self, listener: Listener) -> None:
+    def _leave(self, listener: Listener | UdpListener) -> None:
         """A listener that was removed has had its time."""
         self.leaving.discard(listener)
         listener.drop()
@@ -269,7 +271,7 @@ class Worker:
         """How many client connections are open."""
         return sum(listener.clients() for listener in (*self.listeners.values(), *self.leaving))
 
-    def listener(self, name: str) -> Listener:
+    def listener(self, name: str) -> Listener | UdpListener:
         """The listener of this name. Raises KeyError."""
         for listener in self.listeners.values():
             if listener.spec.name == name:

@@ -13,14 +13,15 @@ from steelyard.core.spec import ListenerSpec
 from steelyard.errors import ListenError
 from steelyard.processes import sockets as module
 from steelyard.processes.sockets import INHERITED, Sockets, words_of
+from tests.real.datagrams import unused_port
 
 HOST = "127.0.0.1"
 pytestmark = pytest.mark.real
 
 
-def listener(name: str = "web", port: int = 0, path: str | None = None) -> dict[str, Any]:
+def listener(name: str = "web", port: int = 0, path: str | None = None, protocol: str = "http") -> dict[str, Any]:
     host = HOST if path is None else ""
-    return words_of(ListenerSpec(name, host, port, (), path=path))
+    return words_of(ListenerSpec(name, host, port, (), path=path, protocol=protocol))
 
 
 @pytest.fixture
@@ -274,6 +275,39 @@ def test_all_workers_share_one_that_systemd_has_bound(
         len({tuple(of_one) for of_one in dealt(made[0], 3)}),
     )
     assert [False] == [sock.getblocking() for _, sock in made[0].of(0, 3)]
+
+
+def test_each_worker_has_a_socket_of_its_own_beside_systemd_s_for_datagrams(
+    activated: dict[str, socket.socket], made: list[Sockets], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for connections on the same port, in the same unit, is another listener's."""
+    datagrams = activated["balancer.socket"] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    port = unused_port()
+    datagrams.bind((HOST, port))
+    activated["other.socket"] = socket.create_server((HOST, port))
+    made.append(Sockets())
+    made[0].bind([listener("dns", port, protocol="udp"), listener("web", port)], 2)
+    of_udp, of_tcp = made[0].held[f"udp:{HOST}:{port}"], made[0].held[f"{HOST}:{port}"]
+    assert ([socket.SOCK_DGRAM] * 2, [socket.SOCK_STREAM]) == ([s.type for s in of_udp], [s.type for s in of_tcp])
+    first, second = dealt(made[0], 2)
+    assert [of_tcp[0].fileno()] == sorted({*first} & {*second})
+
+    def refuse(*_: object) -> None:
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(module, "more", refuse)
+    made.append(Sockets())
+    with pytest.raises(ListenError, match=r"no socket for every worker .*ReusePort=yes .*workers: 1"):
+        made[1].bind([listener("dns", port, protocol="udp")], 2)
+
+
+def test_a_port_that_our_own_listener_of_connections_has_is_free_for_datagrams(sockets: Sockets) -> None:
+    port = unused_port()
+    sockets.bind([listener("web", port)], 2)
+    sockets.bind([listener("dns", port, protocol="udp")], 2)
+    assert 2 == len(sockets.held[f"udp:{HOST}:{port}"])
+    sockets.keep([listener("dns", port, protocol="udp")])
+    assert [f"udp:{HOST}:{port}"] == list(sockets.held)
 
 
 def test_a_listener_of_systemd_s_can_go_and_come_back(activated: dict[str, socket.socket], made: list[Sockets]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from steelyard.core.spec import ListenerSpec
 from steelyard.errors import ListenError
 from steelyard.proxy import bind as module
 from steelyard.proxy.bind import Address, SocketFile, address_of, bind, more
+from tests.real.datagrams import unused_port
 
 
 def a_spec(host: str = "127.0.0.1", port: int = 0) -> ListenerSpec:
@@ -116,6 +118,38 @@ def test_other_failures_are_said_too_and_leave_no_socket_open(
     with pytest.raises(ListenError, match=words):
         bind(a_spec(port=80))
     assert 1 == len(closed)
+
+
+# Datagrams.
+
+
+@pytest.mark.parametrize("share", [1, 3])
+def test_sockets_of_datagrams_are_bound_and_listen_to_nobody_else_s_port(opened: ExitStack, share: int) -> None:
+    port = unused_port()
+    spec = replace(a_spec(port=port), protocol="udp")
+    socks = [opened.enter_context(sock) for sock in bind(spec, share)]
+    assert [socket.SOCK_DGRAM] * share == [sock.type for sock in socks]
+    assert [False] * share == [sock.getblocking() for sock in socks]
+    assert {0} == {sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR) for sock in socks}
+    assert f"ss -lunp sport = :{port}" in refused(spec, share)
+    opened.enter_context(bind(a_spec(port=port))[0])  # of connections it is another port
+
+
+def test_one_socket_of_datagrams_becomes_several(opened: ExitStack) -> None:
+    (first,) = bind(replace(a_spec(), protocol="udp"))
+    opened.enter_context(first)
+    second = opened.enter_context(more(first, 7))
+    assert (first.getsockname(), socket.SOCK_DGRAM) == (second.getsockname(), second.type)
+    clients = [opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(64)]
+    for client in clients:
+        client.sendto(b"?", first.getsockname())
+    heard = [0, 0]
+    for at, sock in enumerate((first, second)):
+        while select.select([sock], [], [], 0)[0]:
+            sock.recv(10)
+            heard[at] += 1
+    assert 64 == sum(heard)
+    assert all(heard)
 
 
 # For several workers.

@@ -119,10 +119,11 @@ class Listener(Shape):
     min_body_rate: fields.ByteRateOrOff = optional("min_body_rate", "a request body that is slower is given up")
     session_timeout_s: fields.Timeout = optional("session_timeout", "of udp: a session without a datagram either way")
     answers: Annotated[int | None, *fields.whole_or_off(0, 1_000_000)] = optional(
-        "answers", "of udp: datagrams that answer one of a client's, with which its session is over; off is any number"
+        "answers",
+        "of udp: how many follow each datagram; then a session is over. off: any number; 0: none, and no session",
     )
     max_sessions: Annotated[int, *fields.whole(1, 1_000_000)] = optional(
-        "max_sessions", "of udp: open at once in each worker; what would begin another one is dropped"
+        "max_sessions", "of udp: open at once over all workers; what would begin another one is dropped"
     )
 
     @model_validator(mode="after")

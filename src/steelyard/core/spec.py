@@ -104,8 +104,8 @@ class ListenerSpec:
     path: of a unix socket, absolute; the host is then empty and the port 0. max_connections, max_in_flight: over all
     workers. min_body_rate: bytes a second, on average; None asks for none.
     protocol: one of PROTOCOLS; all but http have one route, which takes everything. Of udp alone: session_timeout_s,
-    answers (with which a session is over, counted from the client's latest datagram; None is any number), max_sessions
-    (of each worker).
+    answers (to each of the client's datagrams, with the last of which a session is over; None is any number),
+    max_sessions (over all workers).
     """
 
     name: str
@@ -135,7 +135,7 @@ class ListenerSpec:
     session_timeout_s: float = _default(60.0, "without a datagram either way; as Envoy, nginx waits for 10 minutes")
     answers: int | None = _default(None, "who answers how often, the two ends know alone; name it where it is known")
     max_sessions: int = _default(
-        16384, "each may need a socket, and a datagram with a false sender begins one as well as a true one"
+        16384, "each needs a local port, of which Linux has 28,232; and a datagram with a false sender begins one too"
     )
 
     @property

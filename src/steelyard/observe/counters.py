@@ -26,10 +26,20 @@ EVENTS: Final = (
     "queued",  # requests that waited for a place in a full pool
     "stale_noticed",  # kept connections whose end was seen before they were used again
     "stale_saved",  # and those that ended just as they were: the request went out once more, unharmed
+    "datagrams_dropped",  # of UDP, either way: that were not passed on
+    "datagrams_lost",  # and those that the kernel threw away before we saw them, for want of room
 )
-RETRIES, RETRIES_REFUSED, HEDGES, HEDGES_WON, QUEUED, STALE_NOTICED, STALE_SAVED = range(
-    _FIRST_EVENT, _FIRST_EVENT + len(EVENTS)
-)
+(
+    RETRIES,
+    RETRIES_REFUSED,
+    HEDGES,
+    HEDGES_WON,
+    QUEUED,
+    STALE_NOTICED,
+    STALE_SAVED,
+    DATAGRAMS_DROPPED,
+    DATAGRAMS_LOST,
+) = range(_FIRST_EVENT, _FIRST_EVENT + len(EVENTS))
 NAMES: Final = (*OUTCOMES, *EVENTS)
 # Constants of our own, which counters.pxd makes C integers.
 FIRST: Final = COUNTERS
@@ -55,6 +65,10 @@ class Counters:
         """Count one of what stands at this place of NAMES. Returns 0."""
         self.table.add_mine(FIRST + (place >> CELL_BITS), place & CELLS, 1)
         return 0
+
+    def add_many(self, place: int, times: int) -> None:
+        """Count so many of what stands at this place of NAMES."""
+        self.table.add_mine(FIRST + (place >> CELL_BITS), place & CELLS, times)
 
     def read(self) -> dict[str, int]:
         """All of them by name, over all workers, those included that are no more."""

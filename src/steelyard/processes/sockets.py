@@ -1,6 +1,7 @@
 """The listening sockets of a balancer: bound once, kept by the supervisor, dealt out to the workers.
 
-Each listener has one socket a worker (SO_REUSEPORT), or one for all: a unix socket, or one that systemd has bound.
+Each listener has one socket a worker (SO_REUSEPORT), or one for all: a unix socket, or one that systemd has bound. Of
+UDP it is always one a worker, for a client's datagrams must come to one of them.
 Sockets outlive workers, configurations and programs: a listener that is found again under the same key
 (proxy/bind.py) keeps its sockets, whoever has made them. Standard library alone: the supervisor uses it.
 """
@@ -11,7 +12,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from steelyard.core.spec import ListenerSpec
+from steelyard.core.spec import UDP, ListenerSpec
 from steelyard.errors import ListenError
 from steelyard.processes.notify import activated
 from steelyard.proxy.bind import SocketFile, address_of, bind, key_of, more
@@ -40,10 +41,14 @@ def _spec(words: Words) -> ListenerSpec:
     return ListenerSpec(**words, routes=())
 
 
+def _is_udp(sock: socket.socket) -> bool:
+    return sock.type == socket.SOCK_DGRAM
+
+
 class Sockets:
     """Sockets by key. What is new since the last `keep` can be forgotten again.
 
-    inherited: of the program before, by key. activated: of systemd, by the listener's name or address.
+    inherited: of the program before, by key. activated: of systemd, by the listener's name or key.
     files: of unix sockets, which are removed with them; those that are inherited only from `keep` on, since the program
     before goes on with them when we do not come up.
     """
@@ -61,7 +66,7 @@ class Sockets:
         for name, fd in activated():
             sock = socket.socket(fileno=fd)
             sock.setblocking(False)
-            self.activated[str(address_of(sock))] = sock
+            self.activated[("udp:" if _is_udp(sock) else "") + str(address_of(sock))] = sock
             self.activated.setdefault(name, sock)
 
     def bind(self, listeners: Iterable[Words], workers: int) -> None:
@@ -78,12 +83,12 @@ class Sockets:
             raise
 
     def _have(self, spec: ListenerSpec, key: str, workers: int) -> None:
-        found = self.activated.get(spec.name) or self.activated.get(spec.address)
+        found = self._of_systemd(spec, key)
         if found is not None:
-            self.for_all.add(key)
-            self.held[key] = [found.dup()]  # systemd's stays: the listener may go and come back
-            return
-        if key in self.inherited:
+            held = self.held[key] = [found.dup()]  # systemd's stays: the listener may go and come back
+            if spec.protocol != UDP:  # all datagrams of a client must come to one worker
+                self.for_all.add(key)
+        elif key in self.inherited:
             held = self.held[key] = self.inherited.pop(key)
             if key in self.shared_before:
                 self.for_all.add(key)
@@ -96,14 +101,31 @@ class Sockets:
             try:
                 held.append(more(held[0], spec.backlog))
             except OSError as exc:
-                raise ListenError(spec.name, f"{spec.address}: no socket for every worker ({exc.strerror})") from exc
+                what = f"no socket for every worker ({exc.strerror})"
+                if found is not None:
+                    what += (
+                        "; systemd has bound the one that there is: write ReusePort=yes in its unit, or workers: 1 here"
+                    )
+                raise ListenError(spec.name, f"{spec.address}: {what}") from exc
+
+    def _of_systemd(self, spec: ListenerSpec, key: str) -> socket.socket | None:
+        """What systemd has bound for this listener, by its name or its address."""
+        for where in (spec.name, key):
+            found = self.activated.get(where)
+            if found is not None and _is_udp(found) == (spec.protocol == UDP):
+                return found
+        return None
 
     def _bound(self, spec: ListenerSpec, workers: int) -> list[socket.socket]:
         """New ones. Raises ListenError, which says so where it is we ourselves who have the port."""
         try:
             return bind(spec, workers)
         except ListenError as exc:
-            ours = [str(address_of(held[0])) for held in (*self.held.values(), *self.inherited.values()) if held]
+            ours = [
+                str(address_of(held[0]))
+                for held in (*self.held.values(), *self.inherited.values())
+                if held and _is_udp(held[0]) == (spec.protocol == UDP)
+            ]
             mine = [address for address in ours if spec.port and address.endswith(f":{spec.port}")]
             if not mine or "in use" not in exc.what:
                 raise

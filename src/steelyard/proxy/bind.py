@@ -3,9 +3,10 @@
 Nothing is imported here but the standard library and what has no imports itself: the process that only holds the
 sockets for others loads this, and neither an event loop nor anything compiled.
 
-Workers do not share a TCP socket: each has its own on the same address (SO_REUSEPORT), and the kernel deals new
-connections out among them. A unix socket knows no such thing: there is one, and all accept on it. The mode of its file
-is what the umask leaves (0777 less 022: all may look, only we may connect); a directory of its own says it better.
+Workers do not share a TCP or UDP socket: each has its own on the same address (SO_REUSEPORT), and the kernel deals new
+connections, or clients, out among them. A unix socket knows no such thing: there is one, and all accept on it. The mode
+of its file is what the umask leaves (0777 less 022: all may look, only we may connect); a directory of its own says it
+better.
 """
 
 import errno
@@ -59,7 +60,7 @@ def bind(spec: ListenerSpec, share: int = 1) -> list[socket.socket]:
     Port 0 is one free port for all. Raises ListenError, which names the mend; then none is left open.
     """
     try:
-        return [_unix_socket(spec, spec.path)] if spec.path is not None else _tcp_sockets(spec, share)
+        return [_unix_socket(spec, spec.path)] if spec.path is not None else _port_sockets(spec, share)
     except socket.gaierror as exc:
         mend = f"no such address ({exc.strerror}); bind an IP address of this machine"
         raise ListenError(spec.name, f"{spec.address}: {mend}") from exc
@@ -68,31 +69,31 @@ def bind(spec: ListenerSpec, share: int = 1) -> list[socket.socket]:
 
 
 def more(sock: socket.socket, backlog: int) -> socket.socket:
-    """One more socket on the address of a TCP socket that `bind` has made. Raises OSError.
+    """One more socket on the address of a TCP or UDP socket that `bind` has made. Raises OSError.
 
-    It takes its share of the connections from now on; those that wait at the others already stay theirs.
+    It takes its share of the connections from now on; those that wait at the others already stay theirs. Of UDP the
+    clients are dealt out anew: most are another worker's from now on, where they begin a session.
     """
     # The first may have been the only one, and then does not share yet; Linux lets that be changed while it listens.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     v6only = sock.family == socket.AF_INET6 and bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
-    made = _tcp_socket(sock.family, sock.getsockname(), v6only, shared=True)
+    made = _port_socket(sock.type, sock.family, sock.getsockname(), v6only, shared=True)
     return _listening(made, backlog)
 
 
-def _tcp_sockets(spec: ListenerSpec, share: int) -> list[socket.socket]:
-    family, _, _, _, address = socket.getaddrinfo(
-        spec.host, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+def _port_sockets(spec: ListenerSpec, share: int) -> list[socket.socket]:
+    wanted = socket.SOCK_DGRAM if spec.protocol == UDP else socket.SOCK_STREAM
+    family, kind, _, _, address = socket.getaddrinfo(spec.host, spec.port, type=wanted, flags=socket.AI_PASSIVE)[0]
     v6only = spec.host != "::"  # [::] is every IPv4 address too
     if share == 1:
-        return [_listening(_tcp_socket(family, address, v6only, shared=False), spec.backlog)]
+        return [_listening(_port_socket(kind, family, address, v6only, shared=False), spec.backlog)]
     # Whoever shares a port is not told that another balancer of the same user has it: the two would serve by turns.
     # One that does not share is told.
-    _tcp_socket(family, address, v6only, shared=False).close()
+    _port_socket(kind, family, address, v6only, shared=False).close()
     made: list[socket.socket] = []
     try:
         for _ in range(share):
-            sock = _tcp_socket(family, address, v6only, shared=True)
+            sock = _port_socket(kind, family, address, v6only, shared=True)
             made.append(sock)
             _listening(sock, spec.backlog)
             address = sock.getsockname()  # where port 0 was asked for, the others take the one that the first got
@@ -103,11 +104,12 @@ def _tcp_sockets(spec: ListenerSpec, share: int) -> list[socket.socket]:
     return made
 
 
-def _tcp_socket(family: int, address: object, v6only: bool, shared: bool) -> socket.socket:
+def _port_socket(kind: int, family: int, address: object, v6only: bool, shared: bool) -> socket.socket:
     """A bound one, which does not listen yet."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, kind)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # of UDP it would let anybody else have the port as well
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
@@ -133,7 +135,8 @@ def _unix_socket(spec: ListenerSpec, path: str) -> socket.socket:
 def _listening(sock: socket.socket, backlog: int) -> socket.socket:
     try:
         sock.setblocking(False)
-        sock.listen(backlog)
+        if sock.type == socket.SOCK_STREAM:
+            sock.listen(backlog)
     except OSError:
         sock.close()
         raise
@@ -186,7 +189,7 @@ def _mend(exc: OSError, spec: ListenerSpec) -> str:
     if spec.path is not None:
         return _mend_of_path(exc, spec.path)
     if exc.errno == errno.EADDRINUSE:
-        shown = f"`ss -ltnp sport = :{spec.port}` shows it"
+        shown = f"`ss -l{'u' if spec.protocol == UDP else 't'}np sport = :{spec.port}` shows it"
         return f"the port is in use; stop the other program ({shown}) or bind another one"
     if exc.errno == errno.EACCES:
         mend = "bind 8080, or run `setcap` on the interpreter"
