@@ -29,6 +29,7 @@ from bench import (
     slow,
     summary,
     table,
+    udp,
 )
 from bench.failure import BenchError
 from bench.ladder import page as ladder_page
@@ -49,6 +50,7 @@ Measured = tuple[
     list[scaling.Scaling],
     list[lifecycle.Figure],
     list[slow.Slow],
+    list[udp.Udp],
 ]
 
 
@@ -137,10 +139,12 @@ def _run(stage: Stage, console: Console) -> Measured:
     workers: list[scaling.Scaling] = []
     figures: list[lifecycle.Figure] = []
     beside: list[slow.Slow] = []
+    datagrams: list[udp.Udp] = []
     with Progress(*columns, console=console, refresh_per_second=1) as progress:
         compared = idle.compared(stage)
         slow_rounds = min(stage.rounds, slow.ROUNDS)
-        more = 2 * stage.rounds + 1 + slow.count(slow_rounds) if scaling.measured(stage) else 0
+        udp_rounds = min(stage.rounds, udp.ROUNDS)
+        more = 2 * stage.rounds + 1 + slow.count(slow_rounds) + udp.count(udp_rounds) if scaling.measured(stage) else 0
         task = progress.add_task("start", total=len(steps) + len(compared) + picks.count() + more)
         measuring = rounds.measure(stage, steps)
         for number, case, balancer in steps:
@@ -166,7 +170,11 @@ def _run(stage: Stage, console: Console) -> Measured:
             for one in slow.measure(stage.directory, *cores, slow_rounds, stage.seconds):
                 beside.append(one)
                 progress.update(task, description=f"round {one.round}: {slow.KINDS[one.kind]}", advance=1)
-    return samples, clients, costs, workers, figures, beside
+            for sent in udp.measure(stage.directory, *cores, udp_rounds):
+                datagrams.append(sent)
+                what = f"round {sent.round}: datagrams, {sent.rate:,} a second, {sent.balancer}"
+                progress.update(task, description=what, advance=1)
+    return samples, clients, costs, workers, figures, beside, datagrams
 
 
 def _keep(measured: Results, directory: Path, console: Console) -> None:
@@ -209,9 +217,10 @@ def _parts(
     Sequence[scaling.Scaling],
     Sequence[lifecycle.Figure],
     Sequence[slow.Slow],
+    Sequence[udp.Udp],
 ]:
     """What the tables show besides the rows."""
-    return measured.idle, measured.picks, measured.scaling, measured.lifecycle, measured.slow
+    return measured.idle, measured.picks, measured.scaling, measured.lifecycle, measured.slow, measured.udp
 
 
 if __name__ == "__main__":

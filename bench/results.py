@@ -13,8 +13,9 @@ from bench.rounds import Sample
 from bench.scaling import Scaling
 from bench.slow import Slow
 from bench.summary import rows
+from bench.udp import Udp
 
-FORMAT = 4
+FORMAT = 5
 # Of the balancer's core: what the kernel and our own checks use, and the 10 ms ticks that it is measured in.
 QUIET = 0.05
 
@@ -33,6 +34,7 @@ class Results:
     scaling: Sequence[Scaling]
     lifecycle: Sequence[Figure]
     slow: Sequence[Slow]
+    udp: Sequence[Udp]
 
     def notes(self) -> list[str]:
         """What a reader must know beside the figures."""
@@ -75,4 +77,5 @@ def read(path: Path) -> Results:
         scaling=[Scaling(**one) for one in content["scaling"]],
         lifecycle=[Figure(**one) for one in content["lifecycle"]],
         slow=[Slow(**one) for one in content["slow"]],
+        udp=[Udp(**one) for one in content["udp"]],
     )

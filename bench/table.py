@@ -22,6 +22,10 @@ from bench.tcp import GOALS as TCP_GOALS
 from bench.tcp import HELD_GOAL_BYTES, Held, Tcp
 from bench.tcp import TITLES as TCP_TITLES
 from bench.tcp import ratio as ratio_of_tcp
+from bench.udp import CLIENTS as UDP_CLIENTS
+from bench.udp import DATAGRAMS, GOAL_BYTES, RATES, Udp, keeps_up, typical
+from bench.udp import TITLES as UDP_TITLES
+from bench.udp import best as best_of_udp
 from bench.workload import CASES, IDLE_GOAL_BYTES, KIB
 
 TITLES = {balancer.name: balancer.title for balancer in (*BALANCERS, FLOOR)}
@@ -51,6 +55,7 @@ LIFECYCLE_HEADINGS = ("what", "figure", "goal")
 SLOW_HEADINGS = ("clients", "slow ones", "requests/s", "p50 ms", "p99 ms", "x without", "goal")
 TCP_HEADINGS = ("what", "balancer", "CPU µs/exchange", "x HAProxy", "goal")
 HELD_HEADINGS = ("balancer", "connections", "memory each", "goal")
+UDP_HEADINGS = ("balancer", "datagrams/s", "lost", "CPU µs/datagram", "per session", "goal")
 IDLE_HEADINGS = ("balancer", "idle clients", "memory without", "per idle client", "goal")
 
 
@@ -139,6 +144,31 @@ def slow_cells(samples: Sequence[Slow]) -> list[tuple[str, ...]]:
     return lines
 
 
+def udp_cells(samples: Sequence[Udp]) -> list[tuple[str, ...]]:
+    """What datagrams cost as text, a tuple of UDP_HEADINGS' length each: of the losses the least of all rounds."""
+    lines: list[tuple[str, ...]] = []
+    for rate in RATES:
+        for balancer, title in UDP_TITLES.items():
+            found = best_of_udp(samples, balancer, rate)
+            if found is None:
+                continue
+            cpu_us, session_bytes = typical(samples, balancer, rate)
+            goal = ""
+            if balancer == "steelyard":
+                kept = keeps_up(samples, rate)
+                met = None if kept is None else kept and session_bytes < GOAL_BYTES
+                goal = verdict(f"none lost, < {GOAL_BYTES // KIB} KiB", met)
+            size = f"{session_bytes / KIB:.2f} KiB"
+            lines.append((title, f"{found.sent_per_s:,.0f}", str(found.lost), significant(cpu_us), size, goal))
+    return lines
+
+
+def of_udp(samples: Sequence[Udp]) -> Table:
+    """The table of datagrams for rich."""
+    title = f"{DATAGRAMS:,} datagrams by {UDP_CLIENTS:,} clients and back, one worker"
+    return rich_table(title, UDP_HEADINGS, udp_cells(samples))
+
+
 def of_slow(samples: Sequence[Slow]) -> Table:
     """The table of slow clients for rich."""
     return rich_table(f"Latency of {USUAL} clients beside slow ones, one worker", SLOW_HEADINGS, slow_cells(samples))
@@ -190,6 +220,7 @@ def terminal(
     scaling: Sequence[Scaling],
     lifecycle: Sequence[Figure],
     slow: Sequence[Slow],
+    udp: Sequence[Udp],
 ) -> list[Table]:
     """All tables for rich."""
     speed = rich_table("CPU time per proxied request", HEADINGS, cells(rows))
@@ -203,6 +234,7 @@ def terminal(
         rich_table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(scaling)),
         rich_table("Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
         of_slow(slow),
+        of_udp(udp),
     ]
 
 
@@ -213,6 +245,7 @@ def markdown(
     scaling: Sequence[Scaling],
     lifecycle: Sequence[Figure],
     slow: Sequence[Slow],
+    udp: Sequence[Udp],
     notes: Sequence[str],
 ) -> str:
     """All tables and the notes, for the README."""
@@ -223,6 +256,7 @@ def markdown(
         markdown_table(SCALING_HEADINGS, scaling_cells(scaling)),
         markdown_table(LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
         markdown_table(SLOW_HEADINGS, slow_cells(slow)),
+        markdown_table(UDP_HEADINGS, udp_cells(udp)),
     ]
     return "\n\n".join([*tables, "  \n".join(notes)])
 

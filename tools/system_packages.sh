@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sees to the programs that no Python package brings: system_packages.sh GROUP...
 #   venv      what `python3 -m venv` needs        compiler  a C compiler, for the hot modules
-#   test      the servers and load generators that some tests start        bench  the same for `make bench`
+#   test      the servers and load generators that some tests start        bench  what `make bench` needs beside them
 #
 # Where we are root on Debian (or its like) the missing ones are installed; elsewhere they are named, with the way to
 # get them, and the status is 0 all the same: only what needs them is left out. Nothing that is installed here is left
@@ -40,11 +40,21 @@ need_servers() {
   need ss iproute2
 }
 
+need_stream() { # datagrams are compared with nginx's stream module, which is built in or a file of its own
+  [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] && return
+  local nginx
+  nginx=$(PATH="$PATH:/usr/sbin:/sbin" command -v nginx) || nginx=true
+  case " $("$nginx" -V 2>&1) " in *" --with-stream "*) return ;; esac
+  missing+=("nginx's stream module")
+  packages+=(libnginx-mod-stream)
+}
+
 for group in "$@"; do
   case $group in
     venv) python3 -c 'import ensurepip' >/dev/null 2>&1 || { missing+=("ensurepip"); packages+=(python3-venv); } ;;
     compiler) need_compiler ;;
-    test | bench) need_servers ;;
+    test) need_servers ;;
+    bench) need_servers; need_stream ;;
     *) echo "system_packages.sh: unknown group '$group'" >&2; exit 2 ;;
   esac
 done

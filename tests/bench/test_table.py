@@ -21,7 +21,9 @@ from bench.table import (
     significant,
     slow_cells,
     terminal,
+    udp_cells,
 )
+from bench.udp import Udp
 
 ROW = Row("small", "steelyard", 14.04, 13.96, 15.5, 0.987, 0.95, 70123.4, 812.0, 2149.0, 0.987, 1.15, True)
 PICKS = [
@@ -38,6 +40,27 @@ SLOW = [
     Slow(2, "heads", 2000, 3930.0, 210.0, 9900.0),
     Slow(1, "bodies", 2000, 3930.0, 220.0, 5200.0),
 ]
+
+
+UDP = [
+    Udp(1, "nginx", 10_000, 9990.0, 0, 22.9, 2100.0),
+    Udp(1, "steelyard", 10_000, 9991.0, 7, 20.0, 900.0),
+    Udp(2, "steelyard", 10_000, 9992.0, 0, 21.0, 910.0),
+    Udp(1, "nginx", 20_000, 19980.0, 5, 20.1, 2100.0),
+    Udp(1, "steelyard", 20_000, 19981.0, 9, 19.2, 905.0),
+]
+
+
+def test_datagrams_are_judged_by_the_round_with_the_least_lost_where_nginx_has_lost_none() -> None:
+    assert [
+        ("nginx", "9,990", "0", "22.9", "2.05 KiB", ""),
+        ("Steelyard", "9,992", "0", "20.5", "0.88 KiB", "none lost, < 2 KiB: met"),
+        ("nginx", "19,980", "5", "20.1", "2.05 KiB", ""),
+        ("Steelyard", "19,981", "9", "19.2", "0.88 KiB", "none lost, < 2 KiB"),
+    ] == udp_cells(UDP)
+    assert udp_cells(UDP[:2])[1][-1].endswith(": MISSED")
+    assert udp_cells([UDP[0], replace(UDP[2], session_bytes=2048.0)])[1][-1].endswith(": MISSED")
+    assert ["none lost, < 2 KiB"] == [line[-1] for line in udp_cells(UDP[2:3])]
 
 
 def test_slow_clients_are_judged_by_the_best_rounds() -> None:
@@ -105,8 +128,8 @@ def test_large_figures_lose_their_decimals() -> None:
 
 def test_markdown_has_all_tables_and_the_notes() -> None:
     idle = [Idle("steelyard", 5000, 2**20, 1024)]
-    text = markdown([ROW], idle, PICKS, SCALING, FIGURES, SLOW, ["one note.", "another."])
-    speed, memory, choosing, workers, life, beside, notes = text.split("\n\n")
+    text = markdown([ROW], idle, PICKS, SCALING, FIGURES, SLOW, UDP, ["one note.", "another."])
+    speed, memory, choosing, workers, life, beside, datagrams, notes = text.split("\n\n")
     heading, rule, line = speed.splitlines()
     assert heading.count("|") == rule.count("|") == line.count("|") == 12
     assert line.startswith("| 95 B | Steelyard | 14.0 |")
@@ -115,12 +138,13 @@ def test_markdown_has_all_tables_and_the_notes() -> None:
     assert "| 2 | 20.8 | 1.04 | ≤ 1.05: met |" == workers.splitlines()[3]
     assert "| a reload | 0.50 s | ≤ 1 s: met |" == life.splitlines()[2]
     assert "| slow heads | 2,000 | 3,930 | 0.21 | 2.70 | 1.04 | < 2: met |" == beside.splitlines()[3]
+    assert "| Steelyard | 9,992 | 0 | 20.5 | 0.88 KiB | none lost, < 2 KiB: met |" == datagrams.splitlines()[3]
     assert "one note.  \nanother." == notes
 
 
 def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None:
     rows = [ROW, replace(ROW, case="medium", cpu_us=21.7)]
-    speed, memory, choosing, workers, life, beside = terminal(rows, [], PICKS, SCALING, FIGURES, SLOW)
+    speed, memory, choosing, workers, life, beside, datagrams = terminal(rows, [], PICKS, SCALING, FIGURES, SLOW, UDP)
     console = Console(width=170, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(speed)
     text = console.export_text()
@@ -128,4 +152,4 @@ def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None
     assert 2 == text.count("Steelyard")
     assert "21.7" in text
     assert [True, False] == [line.end_section for line in speed.rows]
-    assert (0, 1, 2, 3, 3) == tuple(one.row_count for one in (memory, choosing, workers, life, beside))
+    assert (0, 1, 2, 3, 3, 4) == tuple(one.row_count for one in (memory, choosing, workers, life, beside, datagrams))

@@ -46,6 +46,7 @@ def run(script: str, directory: Path, *arguments: str, **variables: str) -> subp
     # The script also looks into /usr/sbin, where this machine may have nginx: so that look is kept away from it.
     text = (TOOLS / script).read_text().replace("/usr/sbin:/sbin", str(directory))
     text = text.replace("/usr/sbin/policy-rc.d", str(directory / "policy-rc.d"))
+    text = text.replace("/usr/lib/nginx/modules/", f"{directory}/")
     copy = directory.parent / script
     copy.write_text(text)
     environ = {"PATH": str(directory), "HOME": os.environ.get("HOME", "/"), **variables}
@@ -90,7 +91,7 @@ def test_root_elsewhere_is_told_too(programs: Path, variables: dict[str, str]) -
         put(programs, "apt-get")
     result = run("system_packages.sh", programs, "bench", **variables)
     assert 0 == result.returncode
-    assert result.stdout.startswith("Missing: nginx haproxy wrk ab curl ss.")
+    assert result.stdout.startswith("Missing: nginx haproxy wrk ab curl ss nginx's stream module.")
     assert [] == calls(programs, "apt-get")
 
 
@@ -130,6 +131,28 @@ def test_an_install_that_fails_is_tried_once_more_and_then_said(programs: Path) 
     assert 0 == result.returncode
     assert 3 == len(calls(programs, "apt-get"))
     assert "Could not install" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("nginx", "module", "missing"),
+    [
+        ("echo configure arguments: --with-stream --with-threads", False, False),
+        ("echo configure arguments: --with-stream=dynamic --with-threads", False, True),
+        ("echo configure arguments: --with-stream=dynamic --with-threads", True, False),
+    ],
+    ids=["built in", "missing", "a file of its own"],
+)
+def test_the_bench_needs_nginx_s_stream_module_too(programs: Path, nginx: str, module: bool, missing: bool) -> None:
+    for name in ("haproxy", "wrk", "ab", "curl", "ss", "apt-get"):
+        put(programs, name)
+    put(programs, "nginx", nginx + " >&2")
+    put(programs, "id", "echo 1000")
+    if module:
+        put(programs, "ngx_stream_module.so")
+    result = run("system_packages.sh", programs, "bench")
+    assert missing == ("sudo apt-get install libnginx-mod-stream" in result.stdout)
+    assert missing == ("Missing: nginx's stream module." in result.stdout)
+    assert "" == run("system_packages.sh", programs, "test").stdout
 
 
 def test_an_unknown_group_is_an_error(programs: Path) -> None:
