@@ -29,6 +29,7 @@ from bench import (
     slow,
     summary,
     table,
+    tcp,
     udp,
 )
 from bench.failure import BenchError
@@ -41,17 +42,6 @@ from bench.workload import IDLE_CLIENTS
 
 DIRECTORY = Path(__file__).parent / "results"
 KNOWN = {balancer.name: balancer for balancer in (*balancers.BALANCERS, balancers.FLOOR)}
-
-
-Measured = tuple[
-    list[rounds.Sample],
-    list[idle.Idle],
-    list[picks.PickCost],
-    list[scaling.Scaling],
-    list[lifecycle.Figure],
-    list[slow.Slow],
-    list[udp.Udp],
-]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,7 +99,7 @@ def _measure(arguments: argparse.Namespace, cores: tuple[int, int], console: Con
         console.print("no floor: it needs gcc")
         chosen = tuple(balancer for balancer in chosen if balancer is not balancers.FLOOR)
     machine.check_programs()
-    idle.raise_descriptor_limit(IDLE_CLIENTS)
+    idle.raise_descriptor_limit(max(IDLE_CLIENTS, 2 * tcp.can_hold()))
     balancer_core, load_core = cores
     started = datetime.now(UTC).isoformat(timespec="seconds")
     versions = machine.versions(chosen)
@@ -124,57 +114,62 @@ def _measure(arguments: argparse.Namespace, cores: tuple[int, int], console: Con
             balancers.build_floor(directory)
         with balancers.backends(directory, load_core) as ports:
             stage = Stage(chosen, tuple(ports), directory, balancer_core, load_core, number, seconds)
-            measured = _run(stage, console)
-    settings = {"rounds": number, "seconds": seconds}
-    return Results(started, machine.facts(), versions, settings, *measured)
+            settings = {"rounds": number, "seconds": seconds}
+            found = Results(started, machine.facts(), versions, settings)
+            _run(stage, found, console)
+    return found
 
 
-def _run(stage: Stage, console: Console) -> Measured:
+def _run(stage: Stage, found: Results, console: Console) -> None:
+    """Measure all."""
     steps = rounds.plan(stage)
     estimate_s = rounds.planned_s(steps, stage.seconds)
     console.print(f"{len(steps)} measurements in {stage.rounds} rounds: about {estimate_s / 60:.1f} minutes.")
     percent = TextColumn("{task.percentage:3.0f} %")
     columns = (TextColumn("{task.description:40}"), BarColumn(), percent, TimeRemainingColumn())
-    samples, clients, costs = [], [], []
-    workers: list[scaling.Scaling] = []
-    figures: list[lifecycle.Figure] = []
-    beside: list[slow.Slow] = []
-    datagrams: list[udp.Udp] = []
     with Progress(*columns, console=console, refresh_per_second=1) as progress:
         compared = idle.compared(stage)
         slow_rounds = min(stage.rounds, slow.ROUNDS)
         udp_rounds = min(stage.rounds, udp.ROUNDS)
-        more = 2 * stage.rounds + 1 + slow.count(slow_rounds) + udp.count(udp_rounds) if scaling.measured(stage) else 0
+        held = tcp.can_hold()
+        more = 2 * stage.rounds + 1 + slow.count(slow_rounds) + udp.count(udp_rounds)
+        more = more + tcp.count(stage.rounds) + 1 if scaling.measured(stage) else 0
         task = progress.add_task("start", total=len(steps) + len(compared) + picks.count() + more)
         measuring = rounds.measure(stage, steps)
         for number, case, balancer in steps:
             progress.update(task, description=f"round {number}: {case.title}, {balancer.name}")
-            samples.append(next(measuring))
+            found.samples.append(next(measuring))
             progress.advance(task)
         for balancer in compared:
             progress.update(task, description=f"idle clients, {balancer.name}")
-            clients.append(idle.measure(stage, balancer, IDLE_CLIENTS))
+            found.idle.append(idle.measure(stage, balancer, IDLE_CLIENTS))
             progress.advance(task)
         progress.update(task, description="what choosing costs")
         for cost in picks.measure(stage.rounds):
-            costs.append(cost)
+            found.picks.append(cost)
             progress.update(task, description=f"choosing, {cost.policy} among {cost.backends:,}", advance=1)
         if scaling.measured(stage):
             for sample in scaling.measure(stage):
-                workers.append(sample)
+                found.scaling.append(sample)
                 progress.update(task, description=f"round {sample.round}: {sample.workers} workers", advance=1)
             progress.update(task, description="starting, reloading and resting")
-            figures += lifecycle.measure(stage)
+            found.lifecycle.extend(lifecycle.measure(stage))
             progress.advance(task)
             cores = stage.balancer_core, stage.load_core
             for one in slow.measure(stage.directory, *cores, slow_rounds, stage.seconds):
-                beside.append(one)
+                found.slow.append(one)
                 progress.update(task, description=f"round {one.round}: {slow.KINDS[one.kind]}", advance=1)
             for sent in udp.measure(stage.directory, *cores, udp_rounds):
-                datagrams.append(sent)
+                found.udp.append(sent)
                 what = f"round {sent.round}: datagrams, {sent.rate:,} a second, {sent.balancer}"
                 progress.update(task, description=what, advance=1)
-    return samples, clients, costs, workers, figures, beside, datagrams
+            for passed in tcp.measure(stage.directory, *cores, stage.rounds, stage.seconds):
+                found.tcp.append(passed)
+                what = f"round {passed.round}: TCP, {tcp.TITLES[passed.case]}, {passed.balancer}"
+                progress.update(task, description=what, advance=1)
+            progress.update(task, description="held TCP connections")
+            found.held.extend(tcp.hold(stage.directory, *cores, held))
+            progress.advance(task)
 
 
 def _keep(measured: Results, directory: Path, console: Console) -> None:
@@ -197,30 +192,15 @@ def _climb(arguments: argparse.Namespace, cores: tuple[int, int], console: Conso
 
 
 def _show(measured: Results, as_markdown: bool) -> None:
-    rows = summary.rows(measured.samples)
     if as_markdown:
-        print(table.markdown(rows, *_parts(measured), measured.notes()))
+        print(table.markdown(measured))
         return
     # Wide enough for whole lines also where there is no terminal, as in a CI log.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    for one in table.terminal(rows, *_parts(measured)):
+    for one in table.terminal(measured):
         console.print(one)
     for note in measured.notes():
         console.print(note, style="dim", highlight=False)
-
-
-def _parts(
-    measured: Results,
-) -> tuple[
-    Sequence[idle.Idle],
-    Sequence[picks.PickCost],
-    Sequence[scaling.Scaling],
-    Sequence[lifecycle.Figure],
-    Sequence[slow.Slow],
-    Sequence[udp.Udp],
-]:
-    """What the tables show besides the rows."""
-    return measured.idle, measured.picks, measured.scaling, measured.lifecycle, measured.slow, measured.udp
 
 
 if __name__ == "__main__":

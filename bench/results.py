@@ -1,8 +1,8 @@
 """A run's results as a file: all that the table and the picture are made from, so that both can be made again."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.failure import BenchError
@@ -13,9 +13,10 @@ from bench.rounds import Sample
 from bench.scaling import Scaling
 from bench.slow import Slow
 from bench.summary import rows
+from bench.tcp import Held, Tcp
 from bench.udp import Udp
 
-FORMAT = 5
+FORMAT = 6
 # Of the balancer's core: what the kernel and our own checks use, and the 10 ms ticks that it is measured in.
 QUIET = 0.05
 
@@ -28,13 +29,15 @@ class Results:
     machine: Mapping[str, str | int]
     versions: Mapping[str, str]
     settings: Mapping[str, int]
-    samples: Sequence[Sample]
-    idle: Sequence[Idle]
-    picks: Sequence[PickCost]
-    scaling: Sequence[Scaling]
-    lifecycle: Sequence[Figure]
-    slow: Sequence[Slow]
-    udp: Sequence[Udp]
+    samples: list[Sample] = field(default_factory=list)
+    idle: list[Idle] = field(default_factory=list)
+    picks: list[PickCost] = field(default_factory=list)
+    scaling: list[Scaling] = field(default_factory=list)
+    lifecycle: list[Figure] = field(default_factory=list)
+    slow: list[Slow] = field(default_factory=list)
+    udp: list[Udp] = field(default_factory=list)
+    tcp: list[Tcp] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
 
     def notes(self) -> list[str]:
         """What a reader must know beside the figures."""
@@ -77,5 +80,7 @@ def read(path: Path) -> Results:
         scaling=[Scaling(**one) for one in content["scaling"]],
         lifecycle=[Figure(**one) for one in content["lifecycle"]],
         slow=[Slow(**one) for one in content["slow"]],
+        tcp=[Tcp(**one) for one in content["tcp"]],
+        held=[Held(**one) for one in content["held"]],
         udp=[Udp(**one) for one in content["udp"]],
     )

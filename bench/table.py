@@ -9,6 +9,7 @@ from bench.balancers import BALANCERS, FLOOR
 from bench.idle import Idle
 from bench.lifecycle import Figure
 from bench.picks import GOALS_US, REBUILT, PickCost, rebuild_goal_ms
+from bench.results import Results
 from bench.scaling import GOAL as SCALING_GOAL
 from bench.scaling import Scaling
 from bench.scaling import ratio as ratio_of_workers
@@ -17,6 +18,7 @@ from bench.slow import KINDS, USUAL, Slow
 from bench.slow import best as best_of
 from bench.slow import ratio as ratio_of_slow
 from bench.summary import Row, idle_goal_met
+from bench.summary import rows as rows_of
 from bench.tcp import COMPARED as TCP_BALANCERS
 from bench.tcp import GOALS as TCP_GOALS
 from bench.tcp import HELD_GOAL_BYTES, Held, Tcp
@@ -213,52 +215,43 @@ def of_tcp(samples: Sequence[Tcp], held: Sequence[Held]) -> list[Table]:
     ]
 
 
-def terminal(
-    rows: Sequence[Row],
-    idle: Sequence[Idle],
-    picks: Sequence[PickCost],
-    scaling: Sequence[Scaling],
-    lifecycle: Sequence[Figure],
-    slow: Sequence[Slow],
-    udp: Sequence[Udp],
-) -> list[Table]:
+def terminal(results: Results) -> list[Table]:
     """All tables for rich."""
+    rows = rows_of(results.samples)
     speed = rich_table("CPU time per proxied request", HEADINGS, cells(rows))
     for row, following in zip(range(len(rows) - 1), rows[1:], strict=True):
         if following.case != rows[row].case:
             speed.rows[row].end_section = True
     return [
         speed,
-        rich_table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(idle)),
-        rich_table("CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(picks)),
-        rich_table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(scaling)),
-        rich_table("Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
-        of_slow(slow),
-        of_udp(udp),
+        rich_table("Memory of an idle keep-alive client", IDLE_HEADINGS, idle_cells(results.idle)),
+        rich_table(
+            "CPU time of choosing a backend, by the number of backends", PICK_HEADINGS, pick_cells(results.picks)
+        ),
+        rich_table("Several workers on two cores", SCALING_HEADINGS, scaling_cells(results.scaling)),
+        rich_table(
+            "Starting, reloading and resting, with two workers", LIFECYCLE_HEADINGS, lifecycle_cells(results.lifecycle)
+        ),
+        of_slow(results.slow),
+        *of_tcp(results.tcp, results.held),
+        of_udp(results.udp),
     ]
 
 
-def markdown(
-    rows: Sequence[Row],
-    idle: Sequence[Idle],
-    picks: Sequence[PickCost],
-    scaling: Sequence[Scaling],
-    lifecycle: Sequence[Figure],
-    slow: Sequence[Slow],
-    udp: Sequence[Udp],
-    notes: Sequence[str],
-) -> str:
+def markdown(results: Results) -> str:
     """All tables and the notes, for the README."""
     tables = [
-        markdown_table(HEADINGS, cells(rows)),
-        markdown_table(IDLE_HEADINGS, idle_cells(idle)),
-        markdown_table(PICK_HEADINGS, pick_cells(picks)),
-        markdown_table(SCALING_HEADINGS, scaling_cells(scaling)),
-        markdown_table(LIFECYCLE_HEADINGS, lifecycle_cells(lifecycle)),
-        markdown_table(SLOW_HEADINGS, slow_cells(slow)),
-        markdown_table(UDP_HEADINGS, udp_cells(udp)),
+        markdown_table(HEADINGS, cells(rows_of(results.samples))),
+        markdown_table(IDLE_HEADINGS, idle_cells(results.idle)),
+        markdown_table(PICK_HEADINGS, pick_cells(results.picks)),
+        markdown_table(SCALING_HEADINGS, scaling_cells(results.scaling)),
+        markdown_table(LIFECYCLE_HEADINGS, lifecycle_cells(results.lifecycle)),
+        markdown_table(SLOW_HEADINGS, slow_cells(results.slow)),
+        markdown_table(TCP_HEADINGS, tcp_cells(results.tcp)),
+        markdown_table(HELD_HEADINGS, held_cells(results.held)),
+        markdown_table(UDP_HEADINGS, udp_cells(results.udp)),
     ]
-    return "\n\n".join([*tables, "  \n".join(notes)])
+    return "\n\n".join([*tables, "  \n".join(results.notes())])
 
 
 def significant(number: float) -> str:

@@ -14,6 +14,7 @@ from bench.results import Results, read, write
 from bench.rounds import Sample
 from bench.scaling import Scaling
 from bench.slow import Slow
+from bench.tcp import Held, Tcp
 from bench.udp import Udp
 
 RESULTS = Results(
@@ -27,6 +28,8 @@ RESULTS = Results(
     scaling=[Scaling(1, 2, 1000, 20.5)],
     lifecycle=[Figure("a reload", 0.5, "s", 1.0), Figure("CPU", 0.7, "s")],
     slow=[Slow(1, "heads", 2000, 3900.5, 200.0, 2680.0)],
+    tcp=[Tcp(1, "echo", "haproxy", 1000, 11.5)],
+    held=[Held("steelyard", 9000, 3300.5)],
     udp=[Udp(1, "nginx", 10_000, 9999.5, 3, 20.5, 812.5)],
 )
 

@@ -8,11 +8,14 @@ from rich.console import Console
 from bench.idle import Idle
 from bench.lifecycle import Figure
 from bench.picks import PickCost
+from bench.results import Results
+from bench.rounds import Sample
 from bench.scaling import Scaling
 from bench.slow import Slow
 from bench.summary import Row
 from bench.table import (
     cells,
+    held_cells,
     idle_cells,
     lifecycle_cells,
     markdown,
@@ -20,9 +23,11 @@ from bench.table import (
     scaling_cells,
     significant,
     slow_cells,
+    tcp_cells,
     terminal,
     udp_cells,
 )
+from bench.tcp import Held, Tcp
 from bench.udp import Udp
 
 ROW = Row("small", "steelyard", 14.04, 13.96, 15.5, 0.987, 0.95, 70123.4, 812.0, 2149.0, 0.987, 1.15, True)
@@ -49,6 +54,40 @@ UDP = [
     Udp(1, "nginx", 20_000, 19980.0, 5, 20.1, 2100.0),
     Udp(1, "steelyard", 20_000, 19981.0, 9, 19.2, 905.0),
 ]
+
+TCP = [
+    Tcp(1, "echo", "haproxy", 1000, 11.0),
+    Tcp(1, "echo", "steelyard", 1000, 11.88),
+    Tcp(1, "transfer", "haproxy", 10, 500.0),
+    Tcp(1, "transfer", "steelyard", 10, 600.0),
+]
+HELD = [Held("haproxy", 9000, 3400.0), Held("steelyard", 9000, 3328.0)]
+RESULTS = Results(
+    started="2026-11-20T10:00:00+00:00",
+    machine={"cpu": "Some CPU", "virtual": "no", "kernel": "6.18"},
+    versions={"nginx": "1.22.1"},
+    settings={"rounds": 1, "seconds": 3},
+    samples=[Sample(1, "small", "steelyard", 1000, 14.04, 70123.4, 812.0, 2149.0, 0.987, 0.01)],
+    idle=[Idle("steelyard", 5000, 2**20, 1024)],
+    picks=PICKS,
+    scaling=SCALING,
+    lifecycle=FIGURES,
+    slow=SLOW,
+    udp=UDP,
+    tcp=TCP,
+    held=HELD,
+)
+
+
+def test_tcp_is_judged_by_haproxy() -> None:
+    assert [
+        ("100 B echo", "HAProxy", "11.0", "", ""),
+        ("100 B echo", "Steelyard", "11.9", "1.08", "≤ 1.20: met"),
+        ("1 MiB", "HAProxy", "500", "", ""),
+        ("1 MiB", "Steelyard", "600", "1.20", "≤ 1.00: MISSED"),
+    ] == tcp_cells(TCP)
+    assert ["≤ 1.20"] == [line[-1] for line in tcp_cells(TCP[1:2])]
+    assert "< 10 KiB: MISSED" == held_cells([replace(HELD[1], connection_bytes=10 * 1024.0)])[0][-1]
 
 
 def test_datagrams_are_judged_by_the_round_with_the_least_lost_where_nginx_has_lost_none() -> None:
@@ -127,9 +166,8 @@ def test_large_figures_lose_their_decimals() -> None:
 
 
 def test_markdown_has_all_tables_and_the_notes() -> None:
-    idle = [Idle("steelyard", 5000, 2**20, 1024)]
-    text = markdown([ROW], idle, PICKS, SCALING, FIGURES, SLOW, UDP, ["one note.", "another."])
-    speed, memory, choosing, workers, life, beside, datagrams, notes = text.split("\n\n")
+    text = markdown(RESULTS)
+    speed, memory, choosing, workers, life, beside, streams, held, datagrams, notes = text.split("\n\n")
     heading, rule, line = speed.splitlines()
     assert heading.count("|") == rule.count("|") == line.count("|") == 12
     assert line.startswith("| 95 B | Steelyard | 14.0 |")
@@ -139,12 +177,15 @@ def test_markdown_has_all_tables_and_the_notes() -> None:
     assert "| a reload | 0.50 s | ≤ 1 s: met |" == life.splitlines()[2]
     assert "| slow heads | 2,000 | 3,930 | 0.21 | 2.70 | 1.04 | < 2: met |" == beside.splitlines()[3]
     assert "| Steelyard | 9,992 | 0 | 20.5 | 0.88 KiB | none lost, < 2 KiB: met |" == datagrams.splitlines()[3]
-    assert "one note.  \nanother." == notes
+    assert "| 100 B echo | Steelyard | 11.9 | 1.08 | ≤ 1.20: met |" == streams.splitlines()[3]
+    assert "| 1 MiB | Steelyard | 600 | 1.20 | ≤ 1.00: MISSED |" == streams.splitlines()[5]
+    assert "| Steelyard | 9,000 | 3.25 KiB | < 10 KiB: met |" == held.splitlines()[3]
+    assert "  \n".join(RESULTS.notes()) == notes
 
 
 def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None:
-    rows = [ROW, replace(ROW, case="medium", cpu_us=21.7)]
-    speed, memory, choosing, workers, life, beside, datagrams = terminal(rows, [], PICKS, SCALING, FIGURES, SLOW, UDP)
+    two = replace(RESULTS, samples=[*RESULTS.samples, replace(RESULTS.samples[0], case="medium", cpu_us=21.7)], idle=[])
+    speed, memory, choosing, workers, life, beside, streams, held, datagrams = terminal(two)
     console = Console(width=170, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     console.print(speed)
     text = console.export_text()
@@ -152,4 +193,5 @@ def test_the_terminal_table_separates_the_cases_and_keeps_every_figure() -> None
     assert 2 == text.count("Steelyard")
     assert "21.7" in text
     assert [True, False] == [line.end_section for line in speed.rows]
-    assert (0, 1, 2, 3, 3, 4) == tuple(one.row_count for one in (memory, choosing, workers, life, beside, datagrams))
+    others = (memory, choosing, workers, life, beside, streams, held, datagrams)
+    assert (0, 1, 2, 3, 3, 4, 2, 4) == tuple(one.row_count for one in others)

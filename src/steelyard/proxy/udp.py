@@ -243,9 +243,7 @@ class UdpListener:
     ) -> None:
         """The first datagram of a session."""
         # An answer to port 0 cannot be sent, and one to ourselves would come back as a datagram, round and round.
-        if address[1] == 0 or (
-            address[1] == self.own[1] and (is_ours(address) if self.for_all else address[0] == self.own[0])
-        ):
+        if address[1] == 0 or (address[1] == self.own[1] and self._is_own(address)):
             self.count(DATAGRAMS_DROPPED)
             return
         context = self.context

@@ -1,0 +1,39 @@
+"""What passing TCP on costs is compared within the rounds; the backend and its clients do as they are told."""
+
+import pytest
+
+from bench.failure import BenchError
+from bench.tcp import Tcp, _echo, can_hold, count, ratio
+
+
+def test_a_ratio_is_of_the_rounds_that_both_have() -> None:
+    samples = [
+        Tcp(1, "echo", "haproxy", 10, 10.0),
+        Tcp(1, "echo", "steelyard", 10, 12.0),
+        Tcp(2, "echo", "haproxy", 10, 20.0),
+        Tcp(2, "echo", "steelyard", 10, 22.0),
+        Tcp(3, "echo", "steelyard", 10, 99.0),
+    ]
+    assert 1.15 == pytest.approx(ratio(samples, "echo"))
+    assert ratio(samples, "transfer") is None
+    assert 12 == count(3)
+    assert 0 < can_hold() <= 10_000
+
+
+@pytest.mark.slow
+def test_the_clients_exchange_with_their_own_backend() -> None:
+    """Straight, without a balancer: what is counted has been there and back."""
+    with _echo(0) as echo:
+        echo.begin(f"echo {echo.port} 4 0.2")
+        assert echo.number() > 10
+        echo.begin(f"transfer {echo.port} 2 0.2")
+        assert echo.number() > 0
+        assert 5 == echo.number(f"hold {echo.port} 5")
+        assert 8 == echo.number(f"hold {echo.port} 3")
+
+
+@pytest.mark.slow
+def test_where_nobody_listens_the_measurement_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    with _echo(0) as echo, pytest.raises(BenchError, match="has ended"):
+        echo.begin("echo 1 1 0.1")
+    assert "ConnectionRefusedError" in capfd.readouterr().err
