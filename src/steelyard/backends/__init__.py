@@ -1,0 +1,1 @@
+"""Local work: processes that Steelyard itself starts, watches and replaces."""
