@@ -19,6 +19,7 @@ from bench import (
     balancers,
     idle,
     lifecycle,
+    local_pool,
     machine,
     picks,
     picture,
@@ -154,8 +155,10 @@ def _run(stage: Stage, found: Results, console: Console) -> None:
                 progress.update(task, description=f"round {sample.round}: {sample.workers} workers", advance=1)
             progress.update(task, description="starting, reloading and resting")
             found.lifecycle.extend(lifecycle.measure(stage))
-            progress.advance(task)
             cores = stage.balancer_core, stage.load_core
+            progress.update(task, description="tiny tasks through LocalPool")
+            found.lifecycle.append(local_pool.figure(stage.rounds, cores))
+            progress.advance(task)
             for one in slow.measure(stage.directory, *cores, slow_rounds, stage.seconds):
                 found.slow.append(one)
                 progress.update(task, description=f"round {one.round}: {slow.KINDS[one.kind]}", advance=1)
