@@ -50,6 +50,14 @@ def test_it_rises_with_the_last_pass_in_a_row_and_not_before() -> None:
     assert [False, True, False] == [machine.passed() for _ in range(3)]
 
 
+@pytest.mark.parametrize("state", State)
+def test_the_first_pass_of_a_new_process_counts_at_once(state: State) -> None:
+    machine = HealthMachine(9, 9)
+    machine.state = state
+    assert (state not in HEALTHY) == machine.rose()
+    assert (State.UP, 0) == (machine.state, machine.in_a_row)
+
+
 def test_a_pass_between_failures_begins_the_count_anew() -> None:
     machine = HealthMachine(rise=1, fall=2)
     machine.passed()

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from steelyard import errors
 from steelyard.control.ledger import Ledger, Plan
 from steelyard.core import policy as register
+from steelyard.core import table as cells
 from steelyard.core.backend import Backend
 from steelyard.core.breaker import Breaker, ends_at_s
 from steelyard.core.draft import Draft
@@ -555,6 +556,26 @@ def test_without_checks_traffic_takes_nobody_out() -> None:
         pool.mark_down(backend, 0.0),
     ]
     assert backend.available
+
+
+@pytest.mark.parametrize("check", [None, HealthCheckSpec(rise=5)])
+def test_a_backend_whose_process_has_ended_is_down_and_its_next_one_up_at_once(check: HealthCheckSpec | None) -> None:
+    pool = a_pool(2, check=check)
+    backend = pool.backends[0]
+    assert [True, False] == [pool.ended(backend, 0.0) for _ in range(2)]
+    assert {pool.backends[1]} == {taken(pool) for _ in range(4)}
+    assert [True, False] == [pool.returned(backend, 1.0) for _ in range(2)]
+    assert {*pool.backends} == {taken(pool) for _ in range(4)}
+
+
+def test_what_a_process_has_done_is_not_held_against_the_next_one() -> None:
+    pool = a_pool(2)
+    backend = pool.backends[0]
+    pool.table.set(backend.row, cells.EJECTED, 10**9)
+    pool.table.set(backend.row, cells.CIRCUIT, cells.STOPS)
+    pool.ended(backend, 0.0)
+    pool.returned(backend, 0.0)
+    assert (0, 0, True) == (backend.ejected_until_ms(), backend.circuit(), backend.available)
 
 
 def test_a_check_of_a_pool_that_has_none_is_a_bug() -> None:

@@ -128,6 +128,10 @@ class HealthMachine:
         runs = self.in_a_row + 1 if self.state is State.FALLING else 1
         return self._move(Event.FELL if runs >= self.fall else Event.FAILED, State.FALLING, runs)
 
+    def rose(self) -> bool:
+        """A check of a server that has just been started passed: that counts at once."""
+        return self._move(Event.ROSE, State.RISING, 0)
+
     def answered(self) -> bool:
         """A request got an answer."""
         return self._move(Event.ANSWERED, self.state, self.in_a_row)

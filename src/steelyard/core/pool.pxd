@@ -76,6 +76,8 @@ cdef class Pool:
     cpdef bint has_other(self, Pick request) except -1
     cpdef bint bears_retry(self, object kind, double now) except -1
     cpdef bint mark_down(self, Backend backend, double now) except -1
+    cpdef bint ended(self, Backend backend, double now) except -1
+    cpdef bint returned(self, Backend backend, double now) except -1
     cpdef bint probed(self, Backend backend, bint ok, double now, bint answers=*) except -1
     cdef bint take_note(self, Backend backend, object event, bint answers, double now) except -1
     cdef int take_key(self, Pick request, str name) except -1

@@ -363,6 +363,17 @@ class Pool:
         """Take a backend out until checks bring it back. True when it was up (and the pool has checks)."""
         return self.checked and self.take_note(backend, "condemned", False, now)
 
+    def ended(self, backend: Backend, now: float) -> bool:
+        """A backend's process is no more: it is down, also in a pool without checks. True when it was up."""
+        return self.take_note(backend, "condemned", False, now)
+
+    def returned(self, backend: Backend, now: float) -> bool:
+        """A backend's new process is fit to serve: it is up at once, also in a pool without checks. True when it was
+        not. What the process before has done is not held against it: it is not ejected, and its circuit is closed."""
+        backend.pardon()
+        backend.close_circuit()
+        return self.take_note(backend, "rose", True, now)
+
     def probed(self, backend: Backend, ok: bool, now: float, answers: bool = False) -> bool:
         """A check ended. True when it brought the backend up or took it down. Asserts that the pool has checks.
 

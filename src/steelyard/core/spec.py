@@ -186,10 +186,53 @@ class PolicySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalSpec:
+    """A process of this machine that the balancer itself starts and watches: one of those that one entry stands for.
+
+    run: a command with placeholders (backends/command.py); function: `package.module:function` of Python. One of the
+    two is None. index: which process of its entry it is, from 0. cpus: `auto` pins it to a core.
+    directory: where it runs; what is not absolute begins at the directory of the file. recycle_after: requests.
+    task_timeout_s: of a function. name: what people call it; where and at: the file and line, and the key, of its
+    entry. These three, and how many processes that has, do not make it another one.
+    """
+
+    run: str | None
+    function: str | None
+    index: int
+    directory: str | None = _default(None, "the configuration file's: what it runs usually stands beside it")
+    environment: tuple[tuple[str, str], ...] = _default((), "the balancer's own is handed on, as by a shell")
+    cpus: str | None = _default(None, "the kernel places processes well unless every core has one to itself")
+    ready_timeout_s: float = _default(30.0, "as long as systemd and Docker let an application start, about")
+    stop_timeout_s: float = _default(
+        10.0, "as docker stop: a server that was told to end has nothing in flight by then"
+    )
+    processes: int = field(
+        default=1, compare=False, metadata={"why": "one is one server; name as many as have a core to run on"}
+    )
+    recycle_after: int | None = _default(None, "a process that grows should be mended; set it until that is done")
+    task_timeout_s: float | None = _default(60.0, "as the response timeout of a pool: nobody waits for it any longer")
+    name: str = field(default="local", compare=False, metadata={"why": "whoever makes it knows a better one"})
+    where: str = field(default="configuration", compare=False, metadata={"why": "it is in no file"})
+    at: str = field(default="pools", compare=False, metadata={"why": "it is in no file"})
+
+    @property
+    def kind(self) -> str:
+        """`run` or `callable`, as the key in the file."""
+        return "callable" if self.run is None else "run"
+
+    @property
+    def command(self) -> str:
+        """What is run, as written."""
+        return (self.function if self.run is None else self.run) or ""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendSpec:
     """One server of a pool. tier: lower ones serve as long as they can; backup: after all that are not.
 
     path: of a unix socket, absolute; the host is then empty and the port 0.
+    local: what is started to have it, or None for a server that runs anyway. Until it has been given its place
+    (backends/places.py) it has no address.
     """
 
     host: str
@@ -199,10 +242,16 @@ class BackendSpec:
     tier: int = _default(0, "all backends alike")
     backup: bool = _default(False, "a server that only waits is one that has to be asked for")
     path: str | None = None
+    local: LocalSpec | None = None
 
     @property
     def address(self) -> str:
-        """`host:port`, with brackets around an IPv6 address, or `unix:/path`."""
+        """`host:port`, with brackets around an IPv6 address, or `unix:/path`.
+
+        Of a local one that has no place yet: what it is.
+        """
+        if self.local is not None and self.path is None and self.port == 0:
+            return f"{self.local.kind} {self.local.name}"
         return format_address(self.host, self.port, self.path)
 
 

@@ -1,6 +1,6 @@
 """What ends is started again at once, and later and later if it keeps ending young."""
 
-from steelyard.processes.restarts import LONGEST_PAUSE_S, YOUNG_S, Restarts, how_ended
+from steelyard.backends.restarts import LONGEST_PAUSE_S, YOUNG_S, Restarts, how_ended
 
 
 def test_the_first_is_replaced_at_once_and_those_that_keep_ending_later_and_later() -> None:
