@@ -329,6 +329,30 @@ def breakers(draw: st.DrawFn) -> spec.BreakerSpec:
 
 
 @st.composite
+def processes(draw: st.DrawFn, at: int) -> list[spec.BackendSpec]:
+    """All of one entry; at: its number, which is in its command."""
+    word = draw(LINES).replace("{", "{{").replace("}", "}}").replace("'", "")
+    run = draw(st.none() | st.sampled_from([f"serve{at} {{port}}", f"serve{at} '{word}' --uds={{socket}}"]))
+    texts = st.sampled_from(["", "a b", "{index}", "$x", "off"])
+    local = spec.LocalSpec(
+        run,
+        f"module{at}:function" if run is None else None,
+        0,
+        directory=draw(st.none() | st.sampled_from(["app", "/srv/app", "../off"])),
+        environment=tuple(draw(st.dictionaries(st.sampled_from(["A", "B_2", "null"]), texts)).items()),
+        cpus=draw(st.sampled_from([None, "auto"])),
+        ready_timeout_s=draw(SECONDS),
+        stop_timeout_s=draw(SECONDS),
+        task_timeout_s=60.0 if run is not None else draw(st.none() | SECONDS),
+    )
+    backend = spec.BackendSpec("", 0, weight=draw(st.integers(1, 9)), tier=draw(st.integers(0, 2)))
+    count = draw(st.integers(1, 2))
+    return [
+        replace(backend, local=replace(local, index=i, recycle_after=7 if count > 1 else None)) for i in range(count)
+    ]
+
+
+@st.composite
 def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
     check = draw(st.none() | checks())
     seconds_or_off = st.none() | SECONDS
@@ -350,7 +374,7 @@ def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
     )
     return spec.PoolSpec(
         name=name,
-        backends=tuple(draw(backends)),
+        backends=(*draw(backends), *(one for at in range(draw(st.integers(0, 2))) for one in draw(processes(at)))),
         policy=draw(policies()),
         health_check=check,
         retry=spec.RetrySpec(
@@ -385,7 +409,7 @@ def specs(draw: st.DrawFn) -> spec.Spec:
         access_log=draw(st.none() | LINES),
         drain_timeout_s=draw(SECONDS | st.just(0.0)),
         workers=draw(st.none() | st.integers(1, 256)),
-        max_backends=draw(st.integers(8, 1_000_000)),  # two pools of four have room
+        max_backends=draw(st.integers(16, 1_000_000)),  # two pools of eight have room
         user=draw(st.sampled_from([None, "root", "0"])),
         pid_file=draw(st.none() | LINES),
         watch=draw(st.booleans()),

@@ -125,7 +125,8 @@ def test_a_listener_on_a_unix_socket_has_a_path_and_neither_host_nor_port() -> N
 
 
 def fields_of(shape: type[Shape]) -> set[str]:
-    return {field.name for field in dataclasses.fields(shape.spec_type)}
+    types = [kind for kind in (shape.spec_type, shape.local_type) if kind is not None]
+    return {field.name for kind in types for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def fields_of(shape: type[Shape]) -> set[str]:
         (models.Policy, set(), set()),
         (models.SlowStart, set(), set()),
         (models.Sticky, set(), set()),
-        (models.Backend, {"address"}, {"host", "port", "path"}),
+        (models.Backend, {"address"}, {"host", "port", "path", "local", "index", "name", "where", "at"}),
         (models.HealthCheck, set(), set()),
         (models.Ejection, set(), set()),
         (models.Breaker, set(), set()),

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from steelyard.control import prober as prober_module
-from steelyard.control.prober import Checks, Prober, log_change
+from steelyard.control.prober import Checks, OnCheck, Prober, log_change
 from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
 from steelyard.core.rows import PoolRows
 from steelyard.core.spec import BackendSpec, HealthCheckSpec, PoolSpec
 from tests.fakes_core import a_pool, a_table
+from tests.real.support import until
 
 SLOW = HealthCheckSpec(interval_s=1000.0)
 
@@ -80,9 +81,9 @@ def test_what_the_traffic_did_is_one_line_as_that_of_a_check(
 class Silent(Prober):
     """A prober whose checks wait until they are told how they end."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool, on_check: OnCheck | None = None) -> None:
         self.asked: list[tuple[Backend, asyncio.Future[bool]]] = []
-        super().__init__(loop, pool)
+        super().__init__(loop, pool, on_check)
 
     async def probe(self, backend: Backend) -> tuple[str | None, bool]:
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -201,3 +202,53 @@ async def test_another_pool_of_the_same_name_is_checked_in_its_place(monkeypatch
     assert {} == old.tasks
     checks.stop()
     await rounds()
+
+
+# Local backends.
+
+
+async def test_one_that_has_just_been_started_is_checked_often_and_its_first_good_check_counts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    told: list[str | None] = []
+    pool = lettered("a")
+    (backend,) = pool.backends
+    prober = Silent(asyncio.get_running_loop(), pool, lambda pool, backend, detail: told.append(detail))
+    await rounds()
+    pool.ended(backend, 0.0)
+    prober.hurry(backend)
+    await rounds()
+    prober.asked[-1][1].set_result(False)
+    await until(lambda: len(prober.asked) == 3)  # SLOW would have it wait for minutes
+    assert not backend.healthy
+    prober.asked[-1][1].set_result(True)
+    await rounds()
+    assert (True, [None]) == (backend.healthy, told)
+    assert ["a:80 [up] (pool web)"] == [message.removeprefix("http://") for message in caplog.messages]
+    await rounds()
+    assert 3 == len(prober.asked)
+    prober.stop()
+
+
+async def test_whoever_listens_hears_of_every_check() -> None:
+    told: list[tuple[str, str | None]] = []
+    pool = lettered("a", "b")
+    prober = Silent(asyncio.get_running_loop(), pool, lambda pool, one, detail: told.append((one.host, detail)))
+    await rounds()
+    for (_, answer), ok in zip(prober.asked, (True, False), strict=True):
+        answer.set_result(ok)
+    await rounds()
+    assert [("a", None), ("b", "no")] == told
+    prober.stop()
+
+
+async def test_one_that_has_left_is_not_hurried() -> None:
+    pool = lettered("a", "b")
+    prober = Silent(asyncio.get_running_loop(), pool)
+    gone = pool.backends[0]
+    take(pool, "b")
+    prober.adopt()
+    prober.hurry(gone)
+    assert [pool.backends[0]] == list(prober.tasks)
+    prober.stop()

@@ -34,8 +34,8 @@ def test_the_index_of_a_single_value_is_not_named() -> None:
 
 
 def test_a_missing_key_is_named_with_the_line_of_its_mapping() -> None:
-    assert ["a.yaml:2: backends[1].address: is missing; write address: localhost:8000"] == noted(
-        "backends: [a:1,\n  {weight: 1}]\n"
+    assert ["a.yaml:2: sticky.cookie: is missing; write cookie: steelyard"] == noted(
+        f"backends: [a:1]\nsticky: {{secret: {'s' * 16}}}\n"
     )
 
 

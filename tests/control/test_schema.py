@@ -88,8 +88,8 @@ def test_what_has_no_default_of_its_own_has_none_in_the_schema() -> None:
     for name, key in (("Listener", "bind"), ("Listener", "routes"), ("Pool", "retry"), ("Route", "path")):
         assert "default" not in part(name)["properties"][key]
     assert ["listeners"] == SCHEMA["required"]
-    required = tuple(part(name)["required"] for name in ("Listener", "Pool", "Backend", "Sticky"))
-    assert (["bind"], ["backends"], ["address"], ["cookie", "secret"]) == required
+    required = tuple(part(name)["required"] for name in ("Listener", "Pool", "Sticky"))
+    assert (["bind"], ["backends"], ["cookie", "secret"]) == required
 
 
 @pytest.mark.parametrize(

@@ -42,4 +42,4 @@ def test_keys_are_the_ones_of_the_file() -> None:
 
 
 def test_a_required_key_has_an_example() -> None:
-    assert ("localhost:8000", "") == (models.Backend.example("address"), models.Backend.example("weight"))
+    assert ("steelyard", "") == (models.Sticky.example("cookie"), models.Backend.example("weight"))

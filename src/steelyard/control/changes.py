@@ -1,26 +1,29 @@
 """What differs between two configurations, part by part, in the words of the file.
 
-Listeners and pools are found again by their names and backends by their addresses, so the order in which those stand
-counts only where it does something: a pool's backends. Routes are an ordered list without names, and are compared as
-lines of text are. Everything else goes field by field through the table of models.py, so a key that is added there is
-compared from then on. What is not read (the `path` of a tcp check) is in no file, and no change.
+Listeners and pools are found again by their names and backends by their addresses or commands, so the order in which
+those stand counts only where it does something: a pool's backends. Routes are an ordered list without names, and are
+compared as lines of text are. Everything else goes field by field through the table of models.py, so a key that is
+added there is compared from then on. What is not read (the `path` of a tcp check) is in no file, and no change.
 
 A value that came from the environment may be a secret: a change of one says that it changed, and nothing more.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from steelyard.control import effective, sealed, written
+from steelyard.control.entries import Entry, entries
 from steelyard.control.models import Backend, File, Listener, Pool
 from steelyard.control.shapes import Shape, shape_at
 from steelyard.control.unshown import Filled
 from steelyard.core.spec import (
     BackendSpec,
     ListenerSpec,
+    LocalSpec,
     PolicySpec,
     PoolSpec,
     RouteSpec,
@@ -124,16 +127,16 @@ def _pool(key: str, old: PoolSpec, new: PoolSpec) -> Iterator[Change]:
 
 
 def _backends(key: str, old: Sequence[BackendSpec], new: Sequence[BackendSpec]) -> Iterator[Change]:
-    was = {backend.address: backend for backend in old}
-    now = {backend.address: backend for backend in new}
-    for address, backend in was.items():
+    """A server is found again by its address, processes by their command."""
+    was, now = _by_what(old), _by_what(new)
+    for address, entry in was.items():
         if address not in now:
-            yield Change("removed", f"{key}[{address}]", _backend(address, backend), None)
+            yield Change("removed", f"{key}[{address}]", _entry(entry), None)
         else:
-            yield from _fields(Backend, f"{key}[{address}].", backend, now[address])
-    for address, backend in now.items():
+            yield from _entry_fields(f"{key}[{address}].", entry, now[address])
+    for address, entry in now.items():
         if address not in was:
-            yield Change("added", f"{key}[{address}]", None, _backend(address, backend))
+            yield Change("added", f"{key}[{address}]", None, _entry(entry))
     stayed = [address for address in was if address in now]
     order = [address for address in now if address in was]
     if stayed != order:  # whose turn it is, and whose a key is by `hash`, goes by their places
@@ -141,15 +144,48 @@ def _backends(key: str, old: Sequence[BackendSpec], new: Sequence[BackendSpec]) 
         yield Change("changed", key, _stretch(stayed, at), _stretch(order, at))
 
 
-def _backend(address: str, backend: BackendSpec) -> str:
+def _by_what(backends: Sequence[BackendSpec]) -> dict[str, Entry]:
+    """Entries by what they are called here; a command that is there twice, as in two directories, has a number."""
+    found: dict[str, Entry] = {}
+    times: Counter[str] = Counter()
+    for entry in entries(backends):
+        local = entry.backend.local
+        called = entry.backend.address if local is None else f"{local.kind} {local.command}"
+        times[called] += 1
+        found[called if times[called] == 1 else f"{called} #{times[called]}"] = entry
+    return found
+
+
+def _entry(entry: Entry) -> str:
     """As short as it can be written: the address alone, or with what is not the default."""
-    plain = BackendSpec(backend.host, backend.port, path=backend.path)
-    said = {
-        Backend.alias_of(name): written.plain(name, getattr(backend, name))
-        for name in _names(Backend)
-        if getattr(backend, name) != getattr(plain, name)
+    backend, local = entry.backend, entry.backend.local
+    plain = BackendSpec(backend.host, backend.port, path=backend.path, local=local)
+    said = _not_default(_names(Backend), backend, plain)
+    if local is None:
+        return written.flow({"address": backend.address, **said} if said else backend.address)
+    theirs = _not_default(_names(Backend, LocalSpec), local, LocalSpec(local.run, local.function, local.index))
+    processes = {"processes": entry.processes} if entry.processes > 1 else {}
+    return written.flow({local.kind: local.command, **processes, **theirs, **said})
+
+
+def _not_default(names: Iterable[str], part: Any, plain: Any) -> dict[str, Any]:
+    return {
+        Backend.alias_of(name): _plain(name, getattr(part, name))
+        for name in names
+        if name != "processes" and getattr(part, name) != getattr(plain, name)
     }
-    return written.flow({"address": address, **said} if said else address)
+
+
+def _entry_fields(key: str, old: Entry, new: Entry) -> Iterator[Change]:
+    yield from _fields(Backend, key, old.backend, new.backend)
+    if old.backend.local is None or new.backend.local is None:
+        return
+    if old.processes != new.processes:
+        yield Change("changed", f"{key}processes", str(old.processes), str(new.processes))
+    for name in _names(Backend, LocalSpec):
+        before, after = getattr(old.backend.local, name), getattr(new.backend.local, name)
+        if name != "processes" and before != after:
+            yield from _values(Backend, name, key + Backend.alias_of(name), before, after)
 
 
 def _stretch(addresses: list[str], at: int) -> str:
@@ -182,7 +218,7 @@ def _values(shape: type[Shape], name: str, key: str, before: Any, after: Any) ->
     """Two values of one field that are not equal."""
     if name == "secret":
         yield Change("changed", key, None, None)
-    elif name == "options":
+    elif name in written.UNSHOWN:
         yield from _options(key, before, after)
     elif dataclasses.is_dataclass(before) and dataclasses.is_dataclass(after):
         yield from _fields(shape_at(shape, (shape.alias_of(name),)), f"{key}.", before, after)
@@ -191,7 +227,7 @@ def _values(shape: type[Shape], name: str, key: str, before: Any, after: Any) ->
 
 
 def _options(key: str, old: Any, new: Any) -> Iterator[Change]:
-    """The options of a policy of one's own, by their names."""
+    """The options of a policy of one's own, or variables of processes, by their names."""
     was, now = _plain("options", old), _plain("options", new)
     before, after = dict(old), dict(new)
     for name in {**before, **after}:
@@ -214,9 +250,9 @@ def _unread(part: Any) -> set[str]:
 
 
 @cache
-def _names(shape: type[Shape]) -> tuple[str, ...]:
+def _names(shape: type[Shape], spec_type: type | None = None) -> tuple[str, ...]:
     """The fields of the spec that have a key of their own, in the order of the file."""
-    fields = {field.name for field in dataclasses.fields(shape.spec_type)}
+    fields = {field.name for field in dataclasses.fields(spec_type or shape.spec_type)}
     return tuple(name for name in shape.model_fields if name in fields)
 
 
@@ -241,7 +277,7 @@ def _plain(name: str, value: Any) -> Any:
     if name == "secret":
         return Filled(value, sealed.shown(value))
     plain = written.plain(name, value)
-    if name != "options":
+    if name not in written.UNSHOWN:
         return plain
     return {
         option: Filled(text, sealed.shown(text)) if isinstance(text, Filled) else text for option, text in plain.items()

@@ -6,12 +6,13 @@ The steps have a file each: lines.py reads, models.py and rules.py check, proble
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from steelyard.control import lines, problems, rules
+from steelyard.control import entries, lines, problems, rules
 from steelyard.control.models import File, Policy
 from steelyard.control.schema import json_schema
 from steelyard.core.spec import PolicySpec, Spec
@@ -121,7 +122,8 @@ def _checked(page: lines.Page, beside: Path | None = None) -> Spec:
             problems.note(page, exc, File)
     if page.problems or checked is None:
         raise ConfigError(sorted(page.problems, key=_line))
-    return checked.spec()
+    spec = checked.spec()
+    return replace(spec, pools=tuple(entries.located(pool, page, lines.dotted) for pool in spec.pools))
 
 
 def _line(problem: Problem) -> int:

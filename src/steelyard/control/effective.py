@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from steelyard.control import protocols, rules, sealed, written
+from steelyard.control import entries, protocols, rules, sealed, written
 from steelyard.control.models import (
     Backend,
     File,
@@ -27,10 +27,10 @@ from steelyard.control.shapes import Shape, shape_at
 from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import (
     HTTP,
-    BackendSpec,
     BreakerSpec,
     HealthCheckSpec,
     ListenerSpec,
+    LocalSpec,
     PolicySpec,
     PoolSpec,
     RateLimitSpec,
@@ -82,7 +82,9 @@ def _listener(listener: ListenerSpec, explain: bool) -> Iterator[str]:
 def _pool(pool: PoolSpec, explain: bool) -> Iterator[str]:
     yield "policy:"
     yield from _indented(1, _keys(Policy, pool.policy, explain, leave=idle_options(pool.policy)))
-    yield from _list("backends", [_backend(backend) for backend in pool.backends], Backend, explain)
+    found = entries.entries(pool.backends)
+    unread = _servers_alone() if all(entry.backend.local is None for entry in found) else set[str]()
+    yield from _list("backends", [backend_entry(entry) for entry in found], Backend, explain, unread)
     if pool.health_check is None:
         yield "health_check: off"
     else:
@@ -119,13 +121,28 @@ def rate_limit_entry(limit: RateLimitSpec) -> dict[str, Any]:
     }
 
 
-def _backend(backend: BackendSpec) -> dict[str, Any]:
+def backend_entry(entry: entries.Entry) -> dict[str, Any]:
+    """A server's keys, or those of processes that are started."""
+    backend = entry.backend
+    what = {"address": backend.address} if backend.local is None else _local(backend.local, entry.processes)
     return {
-        "address": backend.address,
+        **what,
         "weight": backend.weight,
         "max_connections": written.plain("max_connections", backend.max_connections),
         **({"backup": True} if backend.backup else {"tier": backend.tier}),
     }
+
+
+def _local(local: LocalSpec, processes: int) -> dict[str, Any]:
+    local = dataclasses.replace(local, processes=processes)
+    names = [name for name in entries.OF_PROCESS if name not in unread_keys(local) and getattr(local, name) != ()]
+    texts = {Backend.alias_of(name): written.plain(name, getattr(local, name)) for name in names}
+    return {local.kind: local.command, **texts}
+
+
+def _servers_alone() -> set[str]:
+    """Fields of a backend that a pool without processes of its own does not have."""
+    return {name for name in Backend.model_fields if name in entries.OF_PROCESS}
 
 
 def idle_options(policy: PolicySpec) -> set[str]:
@@ -138,6 +155,8 @@ def unread_keys(part: Any) -> set[str]:
     """Fields that a part does not read for something else that it says, and that the file therefore may not have."""
     if isinstance(part, HealthCheckSpec):
         return set() if part.kind == "http" else {"path", "expect"}
+    if isinstance(part, LocalSpec):
+        return set() if part.run is None else {"task_timeout_s"}
     if isinstance(part, BreakerSpec):
         return {"slow_rate"} if part.slow_call_s is None else set()
     return set()
@@ -168,13 +187,16 @@ def _keys(
         yield f"{shape.alias_of(name)}: {text}{comment}"
 
 
-def _list(key: str, entries: list[dict[str, Any]], shape: type[Shape], explain: bool) -> Iterator[str]:
-    """A list with one entry a line; the reasons stand once, above it."""
+def _list(
+    key: str, listed: list[dict[str, Any]], shape: type[Shape], explain: bool, leave: set[str] | None = None
+) -> Iterator[str]:
+    """A list with one entry a line; the reasons stand once, above it, but for those of fields to leave out."""
     yield f"{key}:"
     if explain:
         for name, (default, why) in _reasons(shape).items():
-            yield f"{_INDENT}# {shape.alias_of(name)}, default {default}: {why}"
-    for entry in entries:
+            if name not in (leave or ()):
+                yield f"{_INDENT}# {shape.alias_of(name)}, default {default}: {why}"
+    for entry in listed:
         yield f"{_INDENT}- {written.flow(entry)}"
 
 
@@ -182,7 +204,7 @@ def _reasons(shape: type[Shape]) -> Mapping[str, tuple[str, str]]:
     """Field -> (default as written, why) of the shape's spec."""
     return {
         field.name: (written.flow(written.plain(field.name, field.default)), field.metadata["why"])
-        for field in dataclasses.fields(shape.spec_type)
+        for field in shape.spec_fields().values()
         if "why" in field.metadata
     }
 

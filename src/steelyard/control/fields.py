@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from steelyard.control import conditions, hashed, readers, sealed
+from steelyard.control import conditions, entries, hashed, readers, sealed
 from steelyard.core import spec
 from steelyard.core.limiter import MOST_BURST
 from steelyard.core.outlier import MOST_ERRORS, MOST_GATEWAY_ERRORS
@@ -264,5 +264,22 @@ Secret = Annotated[
     str,
     PlainValidator(sealed.secret),
     _text_schema(pattern=r"^(.{16,}|\*\*\*)$" + _OR_VARIABLE, examples=["${STICKY_SECRET}"]),
+]
+Command = Annotated[
+    str,
+    BeforeValidator(entries.command),
+    _text_schema(examples=["uvicorn app:app --port {port}", "gunicorn -b unix:{socket} app:app"]),
+]
+Function = Annotated[str, BeforeValidator(entries.function), _text_schema(examples=["package.module:function"])]
+Directory = Annotated[str | None, BeforeValidator(entries.directory), _text_schema(examples=["app"])]
+Environment = Annotated[
+    tuple[tuple[str, str], ...],
+    PlainValidator(entries.environment),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}),
+]
+CpusOrOff = Annotated[
+    str | None,
+    BeforeValidator(readers.off_or(readers.one_of(("auto",), "value"))),
+    WithJsonSchema({"enum": ["auto", "off", False]}),
 ]
 PoolName = Annotated[str, BeforeValidator(readers.pool), _text_schema()]

@@ -18,6 +18,7 @@ from typing import Final
 from steelyard.control.front import lots_of_front, without_lot
 from steelyard.control.lots import Lots
 from steelyard.core import table as cells
+from steelyard.core.health import HealthMachine
 from steelyard.core.homes import cells_needed
 from steelyard.core.rows import PoolRows, Rank, Rows, rank_of, ranks_of
 from steelyard.core.spec import BackendSpec, PoolSpec, Spec
@@ -151,6 +152,12 @@ class Ledger:
                 if one.weight > before.get((pool.name, one.address), one.weight):
                     self._weigh(one, row)
                     self.table.fetch_add(home[rank_of(one)], cells.GENERATION, 1)
+
+    def doubt(self, plan: Rows, pool: str, at: int) -> None:
+        """Before anybody looks at a backend that is new in this plan it is known that it is down."""
+        machine = HealthMachine(1, 1)
+        machine.condemned()
+        self.table.set(plan[pool].backends[at], cells.STATUS, machine.code << cells.HEALTH_SHIFT | cells.SILENT)
 
     def settle(self, spec: Spec, plan: Rows) -> None:
         """A planned configuration comes into force: no worker looks at rows that are in it no more."""

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from steelyard.control import fields, plugins, protocols, readers, rules
+from steelyard.control import entries, fields, plugins, protocols, readers, rules
 from steelyard.control.fault import Fault
 from steelyard.control.shapes import Shape, optional, required, shorthand
 from steelyard.core import spec
@@ -186,25 +186,52 @@ class Policy(Shape):
 
 
 class Backend(Shape):
-    """One server of a pool."""
+    """One server of a pool, or several that the balancer itself starts: processes of a command, or of a function."""
 
     spec_type = spec.BackendSpec
-    address: fields.BackendAddress = required("address", "host:port, or unix:/path", "localhost:8000")
+    local_type = spec.LocalSpec
+    address: fields.BackendAddress = optional("address", "host:port, or unix:/path")
+    run: fields.Command = optional(
+        "run", "a server that the balancer starts; it listens at {port} or {socket}, {index} is which of its processes"
+    )
+    function: fields.Function = optional(
+        "callable", "a Python function that the balancer serves, package.module:function"
+    )
     weight: Annotated[int, *fields.whole(0, 1000)] = optional("weight", "its share of the requests; 0 gets no new ones")
     max_connections: fields.LimitOrOff = optional("max_connections", "requests in flight at once")
     tier: Annotated[int, *fields.whole(0, 100)] = optional("tier", "serves when no backend of a lower tier can")
     backup: fields.Flag = optional("backup", "serves when no other backend can")
+    processes: Annotated[int, *fields.whole(1, entries.MOST_PROCESSES)] = optional(
+        "processes", "of run and callable: how many of it there are, each a backend"
+    )
+    directory: fields.Directory = optional("directory", "of run and callable: where it runs, seen from the file")
+    environment: fields.Environment = optional(
+        "environment", "of run and callable: variables, beside the balancer's own; {port}, {socket}, {index} too"
+    )
+    cpus: fields.CpusOrOff = optional("cpus", "of run and callable: auto pins each process to a core of its own")
+    ready_timeout_s: fields.Timeout = optional("ready_timeout", "of run and callable: until it accepts and is healthy")
+    stop_timeout_s: fields.Timeout = optional("stop_timeout", "of run and callable: what it gets to end by itself")
+    recycle_after: fields.LimitOrOff = optional(
+        "recycle_after", "of run and callable: requests after which a process is replaced"
+    )
+    task_timeout_s: fields.TimeoutOrOff = optional("task_timeout", "of callable: for one call of the function")
 
     @model_validator(mode="after")
     def _has_one_rank(self) -> Self:
+        entries.fits(self)
         rules.one_rank(self.backup, self.tier)
         return self
 
-    def spec(self) -> spec.BackendSpec:
+    def specs(self) -> tuple[spec.BackendSpec, ...]:
+        """The server, or one for each process."""
         given = self.given()
+        if self.address is None:
+            local = {name: given.pop(name) for name in ("run", "function", *entries.OF_PROCESS) if name in given}
+            made = spec.LocalSpec(**{"run": None, "function": None, "index": 0, **local})
+            return entries.made(spec.BackendSpec(host="", port=0, **given), made)
         address = given.pop("address")
         host, port, path = ("", 0, address) if isinstance(address, str) else (*address, None)
-        return spec.BackendSpec(host=host, port=port, path=path, **given)
+        return (spec.BackendSpec(host=host, port=port, path=path, **given),)
 
 
 class SlowStart(Shape):
@@ -368,9 +395,7 @@ class Pool(Shape):
     backends: Annotated[
         tuple[Annotated[Backend, shorthand("address"), fields.Also(type="string")], ...],
         AfterValidator(rules.can_serve),
-    ] = required(
-        "backends", "host:port, unix:/path, or {address, weight, max_connections, tier, backup}", "[localhost:8000]"
-    )
+    ] = required("backends", "host:port, unix:/path, or a mapping with address, run or callable", "[localhost:8000]")
     health_check: Annotated[HealthCheck | None, BeforeValidator(_AS_IT_IS_OR_OFF), fields.ALSO_OFF] = optional(
         "health_check", "active checks"
     )
@@ -414,6 +439,7 @@ class Pool(Shape):
         rules.hedge_can_be_sent(hedge, retry)
         rules.ends_before(self.timeouts.total_s if "timeouts" in self.model_fields_set else None, hedge, retry)
         rules.one_limit_at_most(self.max_in_flight, self.adaptive_limit)
+        entries.can_be_recycled(self.backends)
         if self.queue is not None:
             rules.can_be_full(self.max_in_flight, self.adaptive_limit, self.backends)
         if self.policy is not None:
@@ -422,7 +448,8 @@ class Pool(Shape):
 
     def named(self, name: str, spoken: set[str]) -> spec.PoolSpec:
         """The checked pool. spoken: by the listeners that lead to it."""
-        given = self.given()
+        given = self.given(leave=("backends",))
+        given["backends"] = entries.named(name, [one for entry in self.backends for one in entry.specs()])
         if not protocols.is_checked(spoken):
             given.setdefault("health_check", None)
         return spec.PoolSpec(name=name, protocols=protocols.in_order(spoken), **given)

@@ -9,15 +9,23 @@ what it finds lies in the table.
 import logging
 import random
 from asyncio import AbstractEventLoop, StreamReader, Task, open_connection, sleep, timeout
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from steelyard.core.backend import Backend
 from steelyard.core.pool import Pool
-from steelyard.core.spec import HealthCheckSpec
+from steelyard.core.spec import BackendSpec, HealthCheckSpec
 from steelyard.errors import ProtocolError, SteelyardError
 from steelyard.proxy.dial import connect, why
 from steelyard.wire.http1 import scan_response
 from steelyard.wire.limits import ANSWER_FIELDS, ANSWER_HEAD_BYTES
+
+# How a backend that has just been started is checked: at this pace, and slower and slower, but never slower than that.
+QUICK_S: Final = 0.05
+QUICK_MOST_S: Final = 0.25
+
+# Called with each check's backend, and why it failed; None when it passed.
+OnCheck = Callable[[Pool, Backend, str | None], None]
 
 _log = logging.getLogger("steelyard")
 
@@ -68,9 +76,10 @@ def log_change(pool: Pool, backend: Backend | None, what: str) -> None:
 class Prober:
     """The checks of one pool, whose specification has some. tasks: one a backend."""
 
-    def __init__(self, loop: AbstractEventLoop, pool: Pool) -> None:
+    def __init__(self, loop: AbstractEventLoop, pool: Pool, on_check: OnCheck | None = None) -> None:
         self.loop = loop
         self.pool = pool
+        self.on_check = on_check
         self.random = random.Random()
         self.tasks: dict[Backend, Task[None]] = {}
         assert pool.spec.health_check is not None, f"pool {pool.name} has no checks"
@@ -97,64 +106,104 @@ class Prober:
             task.cancel()
         self.tasks.clear()
 
+    def hurry(self, backend: Backend) -> None:
+        """A backend has just been started: check it at once, and often until it passes, which then counts at once."""
+        if backend in self.tasks:
+            self.tasks[backend].cancel()
+            self.tasks[backend] = self.loop.create_task(self.welcome(backend))
+
+    async def welcome(self, backend: Backend) -> None:
+        """Check one that has just been started until it passes, and go on as with the others."""
+        pause_s = QUICK_S
+        while (await self.look(backend))[0] is not None:
+            await sleep(pause_s)
+            pause_s = min(2 * pause_s, QUICK_MOST_S)
+        if not self.pool.checked:
+            return
+        if self.pool.returned(backend, self.loop.time()):
+            log_state(self.pool, backend, True, "")
+        self.tell(backend, None)
+        await sleep(self.pause_s())
+        await self.watch(backend)
+
+    def tell(self, backend: Backend, detail: str | None) -> None:
+        if self.on_check is not None:
+            self.on_check(self.pool, backend, detail)
+
+    def pause_s(self) -> float:
+        """From one check to the next."""
+        return self.check.interval_s * (1.0 + self.check.jitter * (2.0 * self.random.random() - 1.0))
+
+    async def look(self, backend: Backend) -> tuple[str | None, bool]:
+        """As `probe`, and a bug of ours is a failed check: one that nobody makes any more would be worse."""
+        try:
+            return await self.probe(backend)
+        except Exception as exc:
+            _log.exception("%s: the check itself failed (pool %s)", called(self.pool, backend), self.pool.name)
+            return f"the check itself failed: {exc}", False
+
     async def watch(self, backend: Backend) -> None:
         while True:
             started = self.loop.time()
-            try:
-                detail, answers = await self.probe(backend)
-            except Exception as exc:  # a bug of ours: a check that nobody makes any more would be worse
-                _log.exception("%s: the check itself failed (pool %s)", called(self.pool, backend), self.pool.name)
-                detail, answers = f"the check itself failed: {exc}", False
+            detail, answers = await self.look(backend)
             if not self.pool.checked:
                 return  # a configuration without checks has come meanwhile, and who stops us is on his way
             changed = self.pool.probed(backend, detail is None, self.loop.time(), answers)
             if changed or self.check.log == "all":
                 log_state(self.pool, backend, backend.healthy, detail or "")
-            spread = 1.0 + self.check.jitter * (2.0 * self.random.random() - 1.0)
-            await sleep(max(0.0, started + self.check.interval_s * spread - self.loop.time()))
+            self.tell(backend, detail)
+            await sleep(max(0.0, started + self.pause_s() - self.loop.time()))
 
     async def probe(self, backend: Backend) -> tuple[str | None, bool]:
-        """One check: None when it passed, else why it failed; and whether the backend answers at all."""
-        try:
-            async with timeout(self.check.timeout_s):
-                if self.check.kind == "http":
-                    await self.ask(backend)
-                else:
-                    (await connect(self.loop, backend.spec)).close()
-        except TimeoutError:
-            return f"no answer within {self.check.timeout_s:g} s", False
-        except OSError as exc:
-            return why(exc), False
-        except CheckFailed as exc:
-            return str(exc), isinstance(exc, WrongStatus)
-        return None, True
+        """As `check_once`."""
+        return await check_once(self.loop, self.check, backend.spec)
 
-    async def ask(self, backend: Backend) -> None:
-        sock = await connect(self.loop, backend.spec)
-        try:
-            reader, writer = await open_connection(sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-        host = backend.address if backend.spec.path is None else "localhost"  # a path would be no host
-        try:
-            writer.write(
-                f"GET {self.check.path} HTTP/1.1\r\nHost: {host}\r\n"
-                "User-Agent: steelyard-health-check\r\nConnection: close\r\n\r\n".encode("latin-1")
-            )
-            status = await _read_status(reader)
-        finally:
-            writer.transport.abort()
-        if not any(low <= status <= high for low, high in self.check.expect):
-            raise WrongStatus(f"status {status}")
+
+async def check_once(loop: AbstractEventLoop, check: HealthCheckSpec, spec: BackendSpec) -> tuple[str | None, bool]:
+    """One check: None when it passed, else why it failed; and whether the backend answers at all."""
+    try:
+        async with timeout(check.timeout_s):
+            if check.kind == "http":
+                await ask(loop, check, spec)
+            else:
+                (await connect(loop, spec)).close()
+    except TimeoutError:
+        return f"no answer within {check.timeout_s:g} s", False
+    except OSError as exc:
+        return why(exc), False
+    except CheckFailed as exc:
+        return str(exc), isinstance(exc, WrongStatus)
+    return None, True
+
+
+async def ask(loop: AbstractEventLoop, check: HealthCheckSpec, spec: BackendSpec) -> None:
+    """An http check. Raises OSError or CheckFailed."""
+    sock = await connect(loop, spec)
+    try:
+        reader, writer = await open_connection(sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    host = spec.address if spec.path is None else "localhost"  # a path would be no host
+    try:
+        writer.write(
+            f"GET {check.path} HTTP/1.1\r\nHost: {host}\r\n"
+            "User-Agent: steelyard-health-check\r\nConnection: close\r\n\r\n".encode("latin-1")
+        )
+        status = await _read_status(reader)
+    finally:
+        writer.transport.abort()
+    if not any(low <= status <= high for low, high in check.expect):
+        raise WrongStatus(f"status {status}")
 
 
 class Checks:
-    """The checks of all pools of a balancer."""
+    """The checks of all pools of a balancer. on_check: for probers that are made from now on."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
         self.probers: dict[str, Prober] = {}
+        self.on_check: OnCheck | None = None
 
     def adopt(self, pools: Mapping[str, Pool]) -> None:
         """Check these pools, as each says, from now on."""
@@ -165,7 +214,12 @@ class Checks:
             if name in self.probers:
                 self.probers[name].adopt()
             else:
-                self.probers[name] = Prober(self.loop, pool)
+                self.probers[name] = Prober(self.loop, pool, self.on_check)
+
+    def hurry(self, pool: Pool, backend: Backend) -> None:
+        """See `Prober.hurry`; nothing where the pool has no checks."""
+        if pool.name in self.probers:
+            self.probers[pool.name].hurry(backend)
 
     def stop(self) -> None:
         """Check no more."""

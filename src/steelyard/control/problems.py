@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steelyard.control import unsaid
+from steelyard.control import unsaid, written
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.foreign import described
 from steelyard.control.lines import Page, Path
@@ -41,7 +41,11 @@ def note_fault(page: Page, fault: Fault, path: Path, named: Path | None = None) 
     place = page.places.get(path)
     if unsaid.is_unsaid(path):
         shown = None
-    elif place is not None and place.raw is not None and ("options" in path or fault.message == _UNKNOWN):
+    elif (
+        place is not None
+        and place.raw is not None
+        and (not written.UNSHOWN.isdisjoint(path) or fault.message == _UNKNOWN)
+    ):
         shown = place.raw  # nothing of ours reads it, so it may be a secret
     else:
         shown = _value(page, path) if fault.value is None else fault.value

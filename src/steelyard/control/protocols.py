@@ -8,6 +8,7 @@ http. Rules over one listener hang on it in models.py, those over listeners and 
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from steelyard.control import entries
 from steelyard.control.fault import Fault, Faults
 from steelyard.core.spec import HTTP, PROTOCOLS, TASK, TCP, UDP, PoolSpec
 
@@ -113,6 +114,7 @@ def pools_fit(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") 
                 for backend in pool.backends
                 if isinstance(backend.address, str)
             ][:1]
+        faults += entries.pool_fits(name, pool.backends, spoken)
         retry: Retry | None = pool.retry if "retry" in pool.model_fields_set else None
         checked = "health_check" in pool.model_fields_set or is_checked(spoken)
         if retry is not None and retry.mark_down and not checked:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from steelyard.control import plugins, units
+from steelyard.control import entries, plugins, units
 from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
@@ -97,13 +97,18 @@ def can_serve(backends: "tuple[Backend, ...]") -> "tuple[Backend, ...]":
     """There are backends, none is there twice, and one at least may be chosen."""
     if not backends:
         raise Fault("has no backend", "write [localhost:8000]")
-    first: dict[tuple[str, int] | str, int] = {}
+    first: dict[object, int] = {}
     faults: list[Fault] = []
     for index, backend in enumerate(backends):
-        if backend.address in first:
-            message = f"{_shown(backend.address)} is the same as backends[{first[backend.address]}]"
-            faults.append(Fault(message, "a larger share is given with weight", at=(index,)))
-        first.setdefault(backend.address, index)
+        same = entries.identity(backend)
+        if same in first:
+            local = backend.address is None
+            message = (
+                f"{entries.shown(backend) if local else _shown(backend.address)} is the same as backends[{first[same]}]"
+            )
+            mend = "more of it are had with processes" if local else "a larger share is given with weight"
+            faults.append(Fault(message, mend, at=(index,)))
+        first.setdefault(same, index)
     if all(backend.weight == 0 for backend in backends):
         faults.append(Fault("every backend has weight 0, so none gets a request", "give one of them weight 1"))
     if faults:
@@ -213,7 +218,10 @@ def table_holds_all(policy: PolicySpec, backends: "tuple[Backend, ...]", given: 
     """A policy with a table has room in it for every backend of a tier. given: the file says how large it is."""
     if "table_size" not in read_by(policy):
         return
-    largest = max(Counter((bool(backend.backup), backend.tier or 0) for backend in backends).values())
+    ranks: Counter[tuple[bool, int]] = Counter()
+    for backend in backends:
+        ranks[bool(backend.backup), backend.tier or 0] += backend.processes or 1
+    largest = max(ranks.values())
     if largest > policy.table_size:
         message = f"{largest} backends do not fit into a table of {policy.table_size}"
         mend = f"use table_size: {nearest_prime(min(largest * 100, LARGEST_TABLE))}"

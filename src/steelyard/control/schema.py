@@ -4,7 +4,6 @@ Dialect 2020-12. Descriptions come from models.py, defaults and reasons from cor
 values (rules.py) are beyond what a schema says well; `steelyard check` has the last word.
 """
 
-import dataclasses
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -36,7 +35,7 @@ def _describe(entry: dict[str, Any], shape: type[Shape], name: str) -> None:
     """Add the default and its reason to a key; drop what pydantic says about the absence of one."""
     entry.pop("default", None)
     entry.pop("title", None)
-    fields = {field.name: field for field in dataclasses.fields(shape.spec_type)}
+    fields = shape.spec_fields()
     why = fields[name].metadata.get("why") if name in fields else None
     if why is not None:
         default = written.plain(name, fields[name].default)

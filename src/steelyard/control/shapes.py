@@ -5,19 +5,22 @@ So `given()` is all that is needed to make a spec, what is not given keeps the s
 effective.py walks the same table in the other direction.
 """
 
+from collections.abc import Collection
+from dataclasses import Field, fields
 from typing import Any, ClassVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 def optional(name: str, description: str) -> Any:
     """A key that may be left out; the attribute is then None and not among `given()`."""
-    return Field(default=None, alias=name, description=description)
+    return pydantic.Field(default=None, alias=name, description=description)
 
 
 def required(name: str, description: str, example: str) -> Any:
     """A key that must be there; the example is what its absence is answered with."""
-    return Field(alias=name, description=description, examples=[example])
+    return pydantic.Field(alias=name, description=description, examples=[example])
 
 
 def shorthand(name: str) -> BeforeValidator:
@@ -26,18 +29,26 @@ def shorthand(name: str) -> BeforeValidator:
 
 
 class Shape(BaseModel):
-    """A mapping of the file. spec_type: the dataclass that it becomes."""
+    """A mapping of the file. spec_type: the dataclass that it becomes. local_type: one more, that is a part of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     spec_type: ClassVar[Any]
+    local_type: ClassVar[Any] = None
 
-    def given(self) -> dict[str, Any]:
-        """The fields of the spec that the file sets."""
-        return {name: _as_spec(getattr(self, name)) for name in self.model_fields_set}
+    def given(self, leave: Collection[str] = ()) -> dict[str, Any]:
+        """The fields of the spec that the file sets, but for those that are left to the caller."""
+        return {name: _as_spec(getattr(self, name)) for name in self.model_fields_set if name not in leave}
 
     def spec(self) -> Any:
         """The checked part of the configuration."""
         return self.spec_type(**self.given())
+
+    @classmethod
+    def spec_fields(cls) -> "dict[str, Field[Any]]":
+        """The fields of the dataclasses that have a key here, by name, in the order of the file."""
+        types = [kind for kind in (cls.spec_type, cls.local_type) if kind is not None]
+        found = {field.name: field for kind in types for field in fields(kind)}
+        return {name: found[name] for name in cls.model_fields if name in found}
 
     @classmethod
     def alias_of(cls, name: str) -> str:

@@ -19,7 +19,9 @@ _SHARES: Final = frozenset(
     {"jitter", "budget", "quantile", "panic_threshold", "max_ejected", "error_rate", "slow_rate"}
 )
 # How it is written that there is none, where that is not `off`.
-_ABSENT: Final = {"key": rules.DEFAULT_KEY, "workers": "auto", "burst": "auto"}
+_ABSENT: Final = {"key": rules.DEFAULT_KEY, "workers": "auto", "burst": "auto", "directory": "."}
+# Mappings of names to texts, any of which may be a secret.
+UNSHOWN: Final = frozenset({"options", "environment"})
 # Plain in block and flow style alike; everything else is quoted.
 _PLAIN = re.compile(r"[A-Za-z0-9/.][A-Za-z0-9_./*%+-]*(?::[A-Za-z0-9_./*%+-]+)*")
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
@@ -32,7 +34,7 @@ def plain(name: str, value: Any) -> Any:
         return _ABSENT.get(name, "off")
     if name == "expect":
         return [_statuses(low, high) for low, high in value]
-    if name == "options":
+    if name in UNSHOWN:
         raw = getattr(value, "raw", {})
         return {key: Filled(text, raw[key]) if key in raw else text for key, text in value}
     if name == "headers":
