@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from steelyard import supervisor as module
+from steelyard.backends.knock import Knock
+from steelyard.backends.wanted import Wanted
 from steelyard.core import table as cells
 from steelyard.core.spec import ListenerSpec
 from steelyard.core.table import Table
@@ -25,6 +27,7 @@ from steelyard.processes.children import CONTROL, Child, Children, Words
 from steelyard.processes.sockets import words_of
 from steelyard.processes.succession import UPGRADE_S
 from steelyard.supervisor import KILL_AFTER_S, Supervisor
+from tests.backends.fakes import a_wanted
 
 WORKERS, ROWS = 2, 4
 HOST = "127.0.0.1"
@@ -120,6 +123,7 @@ class Stage:
         self.children = FakeChildren(self.supervisor.selector)
         self.supervisor.children = self.children
         self.notified: list[str] = []
+        self.place = Path()
 
     def begin(self) -> None:
         self.supervisor._start_control()
@@ -176,7 +180,7 @@ class Stage:
         self.ask("prepare", blob, listeners=list(listeners) or [WEB])
 
     def commit(self, **words: Any) -> None:
-        self.ask("commit", drain_s=30.0, lines=["listening"], **words)
+        self.ask("commit", drain_s=30.0, lines=["listening"], locals=[], **words)
 
     def everybody_answers(self) -> None:
         for number in range(WORKERS):
@@ -216,6 +220,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         monkeypatch.setattr(sys.modules[name], "time", clock)
     monkeypatch.setattr(terminal, "has_terminal", lambda: False)
     stage = Stage(clock, {"file": "a.yaml", "title": "a.yaml"})
+    stage.place = tmp_path / "run"
     monkeypatch.setattr(module, "notify", lambda *lines: stage.notified.extend(lines))
     yield stage
     stage.close()
@@ -230,7 +235,8 @@ def test_the_control_process_comes_first_and_says_how_many_the_others_are(stage:
     stage.ask("open", workers=2, rows=ROWS, table_bytes=Table.size_bytes(ROWS, 2), user={}, pid_file="")
     assert [CONTROL, 0, 1] == stage.numbers()
     assert [2, ROWS, "a.yaml"] == stage.worker(1).words
-    assert ([("answer", [])], 1) == (stage.control.heard(), stage.control.descriptors)
+    place = {"place": f"{stage.place}/{os.getpid()}.local", "locals": []}
+    assert ([("answer", [place])], 1) == (stage.control.heard(), stage.control.descriptors)
     assert [[], []] == stage.heard_by_workers()
 
 
@@ -606,6 +612,166 @@ def test_what_the_control_process_says_out_of_turn_is_not_done(stage: Stage) -> 
     stage.ask("commit")
     assert before == (stage.supervisor.count, stage.supervisor.children.user, stage.numbers())
     assert None is stage.supervisor.status
+
+
+# Local backends.
+
+
+class FakeRunning:
+    """In place of a Process that runs."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.exit_fd, self.exit_write = os.pipe()
+        self.output_fd, self.output_write = os.pipe()
+        os.set_blocking(self.output_fd, False)
+        self.signals: list[int] = []
+
+    def read(self) -> bytes | None:
+        try:
+            return os.read(self.output_fd, 1000)
+        except BlockingIOError:
+            return None
+
+    def signal(self, number: int) -> None:
+        self.signals.append(number)
+        if number in (signal.SIGTERM, signal.SIGKILL):
+            self.ends()
+
+    def ends(self) -> None:
+        if self.exit_write >= 0:
+            os.close(self.exit_write)
+            self.exit_write = -1
+
+    def finish(self) -> int:
+        self.ends()
+        for fd in (self.exit_fd, self.output_fd, self.output_write):
+            os.close(fd)
+        self.exit_fd = -1
+        return -9
+
+
+@pytest.fixture
+def local(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeRunning]]:
+    """The processes of local backends that were started; somebody is there as soon as one knocks."""
+    started: list[FakeRunning] = []
+
+    def launch(wanted: Wanted, user: object) -> FakeRunning:
+        started.append(FakeRunning(5000 + len(started)))
+        return started[-1]
+
+    monkeypatch.setattr(Knock, "answered", lambda knock, age_s: True)
+    stage.supervisor.locals._start = launch
+    yield started
+    for process in started:
+        if process.exit_fd >= 0:
+            process.finish()
+
+
+ONE, TWO = (a_wanted(f"web/{number}") for number in range(2))
+
+
+def want(stage: Stage, *wanted: Wanted) -> None:
+    stage.ask("locals", locals=[one.words() for one in wanted])
+    stage.wait(0.1)
+
+
+def states(words: Any) -> list[tuple[str, str]]:
+    return [(one["name"], one["state"]) for one in words]
+
+
+def test_local_backends_are_started_when_they_are_asked_for_and_answered_when_they_are_ready(
+    stage: Stage, local: list[FakeRunning]
+) -> None:
+    stage.open()
+    stage.control.heard()
+    stage.ask("locals", locals=[ONE.words(), TWO.words()])
+    assert (2, []) == (len(local), stage.control.heard())
+    stage.wait(0.1)
+    told = stage.control.heard()
+    assert ["local", "local", "answer"] == [name for name, _ in told]
+    assert [("web/0", "ready"), ("web/1", "ready")] == states(told[-1][1])
+
+
+def test_the_control_process_hears_of_their_end_and_its_successor_who_runs(
+    stage: Stage, local: list[FakeRunning], caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.serve()
+    want(stage, ONE)
+    stage.supervisor.locals.keep([ONE.key], 30.0)
+    stage.control.heard()
+    local[0].ends()
+    stage.turn()
+    assert [("web/0", "waiting")] == states([words for name, words in stage.control.heard() if name == "local"])
+    stage.wait(0.1)
+    stage.dies(stage.control)
+    stage.turn()
+    ((name, _),) = stage.control.heard()
+    assert ("resume", 2) == (name, len(local))
+    assert [("web/0", "ready")] == states(stage.supervisor._report()["locals"])
+
+
+def test_what_was_wanted_and_not_put_into_force_ends_with_who_wanted_it(stage: Stage, local: list[FakeRunning]) -> None:
+    stage.serve()
+    want(stage, ONE)
+    stage.dies(stage.control)
+    assert [signal.SIGTERM] == local[0].signals
+    want(stage, TWO)
+    stage.ask("drop")
+    assert ([signal.SIGTERM], []) == (local[1].signals, stage.supervisor.locals.reports())
+
+
+def test_what_came_into_force_stays_though_the_control_process_dies_before_all_have_switched(
+    stage: Stage, local: list[FakeRunning]
+) -> None:
+    stage.serve()
+    want(stage, ONE)
+    stage.prepare(b"two", WEB)
+    stage.ask("commit", drain_s=30.0, lines=[], locals=[ONE.key])
+    stage.dies(stage.control)
+    stage.everybody_answers()
+    assert ([], ["web/0"]) == (local[0].signals, [one["name"] for one in stage.supervisor.locals.reports()])
+
+
+def test_those_that_left_the_configuration_end_when_all_have_switched_and_nothing_is_in_flight(
+    stage: Stage, local: list[FakeRunning]
+) -> None:
+    stage.serve()
+    want(stage, ONE, TWO)
+    stage.supervisor.locals.keep([ONE.key, TWO.key], 30.0)
+    want(stage, TWO)
+    stage.prepare(b"two", WEB)
+    stage.ask("commit", drain_s=30.0, lines=[], locals=[TWO.key])
+    stage.ask("end", keys=[ONE.key])
+    assert [] == local[0].signals
+    stage.everybody_answers()
+    stage.ask("end", keys=[ONE.key])
+    assert ([signal.SIGTERM], []) == (local[0].signals, local[1].signals)
+
+
+def test_they_are_started_anew_when_the_control_process_says_so(stage: Stage, local: list[FakeRunning]) -> None:
+    stage.serve()
+    want(stage, ONE)
+    stage.ask("restart", key=ONE.key, pid=local[0].pid, why="")
+    stage.wait(0.1)
+    assert ([signal.SIGTERM], 2) == (local[0].signals, len(local))
+
+
+def test_they_end_after_the_workers_and_then_all_ends(stage: Stage, local: list[FakeRunning]) -> None:
+    stage.serve()
+    want(stage, ONE)
+    stage.signal(signal.SIGTERM)
+    stage.dies(stage.worker(0), 0)
+    assert ([], None) == (local[0].signals, stage.supervisor.status)
+    stage.dies(stage.worker(1), 0)
+    assert ([signal.SIGTERM], 0) == (local[0].signals, stage.supervisor.status)
+
+
+def test_a_start_that_fails_ends_them_at_once(stage: Stage, local: list[FakeRunning]) -> None:
+    stage.open()
+    want(stage, ONE)
+    stage.dies(stage.control, 1)
+    assert (1, True) == (stage.supervisor.status, signal.SIGKILL in local[0].signals)
 
 
 # A new program.

@@ -7,6 +7,7 @@ plans, the workers serve, and between them it passes messages on (processes/desc
 - A worker that ends is replaced at once, later and later if it keeps ending; its column of the table is zeroed, and
   connections that wait at its socket wait for its successor, which gets the same one.
 - The control process is replaced likewise; meanwhile requests go on, only checks and reloads do not.
+- Local backends (processes/locals.py) are started before anything is served, and are the last to end.
 - SIGHUP reloads, SIGUSR2 starts the new program on our sockets, SIGTERM and SIGINT drain, a second SIGINT ends all.
 - When the supervisor itself is killed, the others see their channels close, finish what they have and end.
 
@@ -26,7 +27,7 @@ from contextlib import suppress
 from mmap import mmap
 from typing import Final
 
-from steelyard.core import table as cells
+from steelyard.backends.restarts import Restarts, how_ended
 from steelyard.core.table import Table
 from steelyard.errors import ListenError
 from steelyard.observe import log
@@ -37,9 +38,9 @@ from steelyard.processes.children import CONTROL, Child, Children, Then, Words, 
 from steelyard.processes.hangs import Hangs
 from steelyard.processes.later import Later
 from steelyard.processes.limits import raise_file_limit
-from steelyard.processes.memory import shared_memory
+from steelyard.processes.locals import Locals
+from steelyard.processes.memory import clear_column, shared_memory
 from steelyard.processes.notify import Watchdog, notify
-from steelyard.processes.restarts import Restarts, how_ended
 from steelyard.processes.sockets import Sockets
 from steelyard.processes.succession import SUPERVISOR, UPGRADE_S, Successor, command, report_ready, why_not
 from steelyard.processes.terminal import Terminal
@@ -58,7 +59,7 @@ class Supervisor:
     """One balancer. source: what it runs, as words for the control process.
 
     pending: a snapshot that is being prepared, with its number and listeners. snapshot: the one in force.
-    later: what is to be done when. status: with which we end, once that is settled.
+    later: what is to be done when. verdict: the status with which we shall end; status: the same, when all have ended.
     """
 
     def __init__(self, source: Words) -> None:
@@ -69,23 +70,20 @@ class Supervisor:
         self.commands = runtime.listen_if_possible()
         self.control: Child | None = None
         self.workers: dict[int, Child] = {}
-        self.count = self.rows = 0
+        self.count = self.rows = self.verdict = 0
         self.memory = -1
         self.table: Table | None = None
-        self.pid_file = ""
-        self.drain_s = 0.0
+        self.pid_file, self.drain_s = "", 0.0
         self.pending: tuple[int, bytes, list[Words]] | None = None
         self.snapshot: bytes | None = None
-        self.serving = False
-        self.later = Later()
-        self.restarts = Restarts()
+        self.later, self.restarts = Later(), Restarts()
+        self.locals = Locals(self.selector, self.later, self._tell_of_local)
         self.successor: Successor | None = None
-        self.stopping = False
+        self.serving = self.stopping = self.at_once = False
         self.status: int | None = None
         self.began = time.monotonic()
         self.hangs = Hangs(self.began)
-        self.watchdog = Watchdog()
-        self.terminal = Terminal()
+        self.watchdog, self.terminal = Watchdog(), Terminal()
 
     def run(self) -> int:
         """Run to the end. The exit status: 0, or that of the control process where it cannot start."""
@@ -93,7 +91,7 @@ class Supervisor:
         self.selector.register(read, selectors.EVENT_READ, lambda: self._on_signals(read.recv(64)))
         self._start_control()
         while self.status is None:
-            self.turn(TICK_S)
+            self.turn(self.later.wait_s(TICK_S))
         runtime.remove()
         return self.status
 
@@ -127,7 +125,7 @@ class Supervisor:
         if self.snapshot is None:
             child.channel.send("begin", {"source": self.source})
         else:
-            words = {"source": self.source, "workers": self.count, "rows": self.rows}
+            words = {"source": self.source, "workers": self.count, "rows": self.rows, **self.locals.words()}
             child.channel.send("resume", words, self.snapshot, [self.memory])
 
     def _start_worker(self, number: int) -> None:
@@ -166,13 +164,16 @@ class Supervisor:
         match message.name:
             case "open" if self.table is None:  # once: after that it is another user's word
                 self._open(words)
-                answer([], (self.memory,))
+                answer([self.locals.words()], (self.memory,))
             case "prepare" if not self.stopping:
                 self._on_prepare(words["listeners"], message.blob, answer)
             case "commit" if self.pending is not None:
                 self._on_commit(words, answer)
             case "drop":
                 self._drop()
+                self.locals.drop()
+            case "locals" | "restart" | "end" if not self.stopping:
+                self.locals.do(message, answer)
             case "ask":
                 self._ask("ask", words, answer)
             case "report":
@@ -191,7 +192,11 @@ class Supervisor:
         """Who runs, since when."""
         now, replaced = time.monotonic(), self.restarts.replaced
         children = [{**one.report(now), "replaced": replaced.get(n, 0)} for n, one in sorted(self.workers.items())]
-        return {"pid": os.getpid(), "age_s": now - self.began, "workers": children}
+        return {"pid": os.getpid(), "age_s": now - self.began, "workers": children, "locals": self.locals.reports()}
+
+    def _tell_of_local(self, report: Words) -> None:
+        if self.control is not None and not self.stopping:
+            self.control.channel.send("local", report)
 
     # Configurations.
 
@@ -199,6 +204,7 @@ class Supervisor:
         """The first message of the control process says how large all is, and who the others are to be."""
         self.count, self.rows, self.pid_file = words["workers"], words["rows"], words["pid_file"]
         self.children.user = words["user"]
+        self.locals.run_as(words["user"])
         self.memory = shared_memory(words["table_bytes"])
         self.table = Table(mmap(self.memory, words["table_bytes"]), self.rows, self.count)
         for number in range(self.count):
@@ -231,6 +237,7 @@ class Supervisor:
         number, self.snapshot, listeners = self.pending
         self.pending = None
         self.drain_s = words["drain_s"]
+        self.locals.new.clear()
         for child in self.workers.values():
             if child.prepared != number:
                 self._prepare(child, number, self.snapshot)
@@ -239,6 +246,7 @@ class Supervisor:
             self.sockets.keep(listeners)
             for child in self.workers.values():
                 child.given &= self.sockets.keys()
+            self.locals.keep(words["locals"], self.drain_s)
             answer(answers)
             if not self.serving and not self.stopping:
                 self._serve(words["lines"])
@@ -249,8 +257,7 @@ class Supervisor:
         """All workers serve for the first time: say so to whoever waits for it."""
         self.serving = True
         pid_file.write(self.pid_file)
-        for line in lines:
-            say(line, sys.stdout)
+        say("\n".join(lines), sys.stdout)
         notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=serving")
         report_ready()
 
@@ -289,22 +296,18 @@ class Supervisor:
         if child is self.control:
             self.control = None
             self._drop()  # who would put it into force is gone
+            self.locals.drop()
         elif self.table is not None:
             del self.workers[child.number]
-            used = self.table.get(cells.BALANCER, cells.ROWS_USED)
-            self.table.keep_counters(child.number)
-            self.table.clear_column(child.number, min(used, self.rows))
+            clear_column(self.table, child.number, lost=not self.stopping)
         self.children.forget(child)
         if self.stopping:
             self._end_if_alone()
             return
-        if self.table is not None and child.number != CONTROL:
-            self.table.fetch_add(cells.BALANCER, cells.WORKERS_LOST, 1)
         # The control process has said itself what is wrong when it ends with 1.
         said = not self.serving and child.number == CONTROL and code == 1
-        self._replace(
-            child.number, "" if said else child.name, f"ended: {how_ended(code)}", time.monotonic() - child.born
-        )
+        name, age_s = "" if said else child.name, time.monotonic() - child.born
+        self._replace(child.number, name, f"ended: {how_ended(code)}", age_s)
 
     def _replace(self, number: int, name: str, what: str, age_s: float) -> None:
         """Have another one in the place of one that is no more; without it there is no start."""
@@ -312,8 +315,8 @@ class Supervisor:
             if name:
                 _log.warning("%s", f"{name} {what}; nothing was served yet")
             self.sockets.close(files_too=True)
-            self.children.kill()
-            self.status = 1
+            self.stopping, self.verdict = True, 1
+            self.locals.stop(self._end, at_once=True)
             return
         pause_s = self.restarts.pause_s(number, age_s)
         _log.warning("%s", f"{name} {what}; another one is started" + (f" in {pause_s:g} s" if pause_s else ""))
@@ -326,7 +329,7 @@ class Supervisor:
         """Accept no more, let what is in flight finish, and end. handed_over: another program goes on."""
         if self.stopping and not at_once:
             return
-        self.stopping = True
+        self.stopping, self.at_once = True, at_once
         drain_s = 0.0 if at_once else self.drain_s
         self.sockets.close(files_too=not handed_over)
         if self.successor is not None and not handed_over:
@@ -347,11 +350,11 @@ class Supervisor:
 
     def _end_if_alone(self) -> None:
         if not self.workers:  # who asked for an upgrade may still wait for what the control process says of it
-            self.later.after(ANSWER_S if self.successor is not None else 0.0, self._end)
+            self.later.after(ANSWER_S if self.successor else 0.0, lambda: self.locals.stop(self._end, self.at_once))
 
     def _end(self) -> None:
         self.children.kill()
-        self.status = 0
+        self.status = self.verdict
 
     def _upgrade(self, then: Then) -> None:
         """Start the program anew on our sockets; when it serves we drain, and when it does not we go on."""
@@ -374,11 +377,10 @@ class Supervisor:
 
         try:
             words = command(SUPERVISOR, self.source)
-            successor = Successor(self.selector, words, *self.sockets.hand_over(), decided)
+            successor = self.successor = Successor(self.selector, words, *self.sockets.hand_over(), decided)
         except OSError as exc:
             refuse(f"the new program cannot be started: {exc}")
             return
-        self.successor = successor
         _log.warning("%s", f"upgrade: the new program is pid {successor.process.pid}")
         self.later.after(UPGRADE_S, successor.give_up)
 

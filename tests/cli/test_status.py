@@ -37,6 +37,10 @@ ANSWER: dict[str, Any] = {
         {"number": 0, "pid": 13, "age_s": 3724.0, "replaced": 0, "clients": 8, "beat_s": 0.2},
         {"number": 1, "pid": 99, "age_s": 4.2, "replaced": 5, "clients": 0, "beat_s": 0.1},
     ],
+    "locals": [
+        {"key": "k", "name": "web/0", "address": "h:1", "pid": 77, "state": "ready", "age_s": 61.0, "restarts": 4},
+        {"key": "l", "name": "web/1", "address": "h:2", "pid": 0, "state": "waiting", "age_s": 0.0, "restarts": 9},
+    ],
     "file": "/etc/steelyard.yaml",
     "configuration": 4,
     "reloads": 3,
@@ -102,6 +106,8 @@ def test_processes_and_backends_are_shown_in_tables(balancer: Running) -> None:
     for expected in (
         ["0", "13", "1h", "2m", "8", "0"],
         ["1", "99", "4s", "0", "5"],
+        ["web/0", "77", "ready", "1m", "1s", "4", "h:1"],
+        ["web/1", "-", "waiting", "-", "9", "h:2"],
         ["answered", "1200", "full", "7", "retries", "2"],
         ["pool", "web"],
         ["h:1", "up", "3", "2", "77", "1"],

@@ -32,6 +32,7 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.spec = config.loads(TEXT)
+        self.place = ""
         self.source: dict[str, Any] = {"file": "/etc/a.yaml"}
         self.number = 3
         self.ledger = self  # as far as it has a table
@@ -154,7 +155,7 @@ async def test_the_status_says_who_runs_and_how_the_backends_are(stage: Stage) -
         {"number": 0, "pid": 10, "age_s": 5.0, "replaced": 0},
         {"number": 1, "pid": 11, "age_s": 5.0, "replaced": 1},
     ]
-    stage.process.answers["report"] = [{"pid": 9, "age_s": 6.0, "workers": workers}]
+    stage.process.answers["report"] = [{"pid": 9, "age_s": 6.0, "workers": workers, "locals": []}]
     found = await stage.call(do="status")
     assert (9, "/etc/a.yaml", 3, 2, 1, 0) == tuple(
         found[key] for key in ("pid", "file", "configuration", "reloads", "refused", "workers_lost")
@@ -172,7 +173,7 @@ async def test_the_status_says_who_runs_and_how_the_backends_are(stage: Stage) -
 
 async def test_the_status_says_who_is_left_alone(stage: Stage) -> None:
     table = stage.process.table
-    stage.process.answers["report"] = [{"pid": 9, "age_s": 6.0, "workers": []}]
+    stage.process.answers["report"] = [{"pid": 9, "age_s": 6.0, "workers": [], "locals": []}]
     table.set(FIRST + 1, cells.EJECTED, int(monotonic() * 1000) + 60_000)
     table.set(FIRST + 2, cells.EJECTED, 1)
     table.set(FIRST + 2, cells.CIRCUIT, 5 << cells.CIRCUIT_SHIFT | cells.OPEN)

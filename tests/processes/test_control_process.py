@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from steelyard.backends import places
 from steelyard.control import config
 from steelyard.control.ledger import Ledger, table_bytes, table_rows
 from steelyard.core import table as cells
+from steelyard.core.spec import Spec
 from steelyard.core.table import Table
 from steelyard.processes import source
 from steelyard.processes.channel import Channel, Message
@@ -27,6 +29,7 @@ pools: {app: {backends: [a:1]}}
 KEY = "web=127.0.0.1:0"
 PATIENCE_S = 10.0
 WORKERS = 2
+PLACE: dict[str, Any] = {"place": "/run/p", "locals": []}
 pytestmark = pytest.mark.real
 
 
@@ -73,7 +76,7 @@ class Stage:
 
     async def opens(self) -> None:
         self.channel.send("begin", {"source": self.source})
-        self.answer(await self.hears("open"), descriptors=(self.memory,))
+        self.answer(await self.hears("open"), PLACE, descriptors=(self.memory,))
 
     async def puts_into_force(self) -> Message:
         """Prepare and commit go well; what was committed."""
@@ -113,7 +116,7 @@ async def test_it_opens_prepares_and_commits(stage: Stage) -> None:
     stage.channel.send("begin", {"source": stage.source})
     opened = await stage.hears("open")
     assert (2, stage.rows, {}, "") == tuple(opened.words[key] for key in ("workers", "rows", "user", "pid_file"))
-    stage.answer(opened, descriptors=(stage.memory,))
+    stage.answer(opened, PLACE, descriptors=(stage.memory,))
     committed = await stage.puts_into_force()
     await stage.until_number(1)
     assert 30.0 == committed.words["drain_s"]
@@ -191,7 +194,7 @@ async def test_a_reload_that_is_asked_for_during_the_start_waits_for_its_end(bef
     if before == "open":
         stage.channel.send("reload")
         await stage.silence()
-    stage.answer(message, descriptors=(stage.memory,))
+    stage.answer(message, PLACE, descriptors=(stage.memory,))
     message = await stage.hears("prepare")
     if before == "prepare":
         stage.channel.send("reload")
@@ -204,7 +207,7 @@ async def test_a_reload_that_is_asked_for_during_the_start_waits_for_its_end(bef
 
 
 async def resumed(stage: Stage, blob: bytes) -> None:
-    words = {"source": stage.source, "workers": WORKERS, "rows": stage.rows}
+    words = {"source": stage.source, "workers": WORKERS, "rows": stage.rows, **PLACE}
     stage.channel.send("resume", words, blob, [stage.memory])
 
 
@@ -232,3 +235,70 @@ async def test_it_ends_with_its_supervisor(stage: Stage) -> None:
     await stage.serves()
     stage.channel.close()
     assert 0 == await asyncio.wait_for(asyncio.shield(stage.running), PATIENCE_S)
+
+
+# Local backends.
+
+LOCAL = TEXT.replace("[a:1]", "[{run: 'serve {socket}', processes: 2}]").replace("a:1]}", "a:1], health_check: off}")
+
+
+async def wanted(stage: Stage, *why: str) -> list[dict[str, Any]]:
+    """The supervisor is asked for processes, and answers why they failed, or that they are ready."""
+    message = await stage.hears("locals")
+    words: list[dict[str, Any]] = message.words["locals"]
+    reports = [
+        {
+            "key": one["key"],
+            "pid": at,
+            "state": "waiting" if reason else "ready",
+            "age_s": 0.0,
+            "new": True,
+            "why": reason,
+        }
+        for at, (one, reason) in enumerate(zip(words, why, strict=True), 1)
+    ]
+    stage.answer(message, *reports)
+    return words
+
+
+async def test_local_backends_are_ready_before_anything_is_prepared_and_kept_when_it_is_in_force(stage: Stage) -> None:
+    stage.file.write_text(LOCAL.replace("}]}", "}], health_check: off}"))
+    await stage.opens()
+    words = await wanted(stage, "", "")
+    assert [("app/0", ["serve", one["path"]], str(stage.file.parent)) for one in words[:1]] == [
+        (one["name"], one["argv"], one["directory"]) for one in words[:1]
+    ]
+    assert all(one["path"].startswith("/run/p/app-") for one in words)
+    committed = await stage.puts_into_force()
+    await stage.until_number(1)
+    assert [one["key"] for one in words] == committed.words["locals"]
+    (pool,) = stage.process.pools.values()
+    stage.channel.send("local", {"key": words[1]["key"], "pid": 0, "state": "waiting"})
+    async with asyncio.timeout(PATIENCE_S):
+        while [True, False] != [backend.healthy for backend in pool.backends]:  # noqa: ASYNC110 (nothing to wait for)
+            await asyncio.sleep(0)
+
+
+async def test_a_reload_whose_local_backends_fail_is_dropped(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    await stage.serves()
+    stage.file.write_text(LOCAL)
+    stage.channel.send("reload")
+    await wanted(stage, "a.yaml:4: it has failed", "the same")
+    await stage.hears("drop")
+    await stage.silence()
+    assert ["reload: a.yaml:4: it has failed"] == [line for line in caplog.messages if "failed" in line]
+    assert 1 == stage.process.number
+
+
+async def test_what_a_successor_hears_while_it_begins_is_newer_than_what_it_was_begun_with(stage: Stage) -> None:
+    stage.file.write_text(LOCAL.replace("}]}", "}], health_check: off}"))
+    spec = places.resolved(source.read(stage.source), Spec((), ()), "/run/p")
+    table = Table(bytearray(table_bytes(stage.rows, WORKERS)), stage.rows, WORKERS)
+    blob = pack(Snapshot(5, spec, Ledger(table).plan(spec)))
+    reports = [{"key": key, "pid": 7, "state": "starting"} for key in places.keys(spec)]
+    words = {"source": stage.source, "workers": WORKERS, "rows": stage.rows, **PLACE, "locals": reports}
+    stage.channel.send("resume", words, blob, [stage.memory])
+    stage.channel.send("local", {**reports[0], "state": "ready"})
+    await stage.until_number(5)
+    (pool,) = stage.process.pools.values()
+    assert [True, False] == [backend.healthy for backend in pool.backends]

@@ -34,7 +34,8 @@ def heard_in(path: Path, function: str) -> set[str]:
     )
     (found,) = [node for node in functions if node.name == function]
     cases = (node.pattern for node in ast.walk(found) if isinstance(node, ast.match_case))
-    return {ast.literal_eval(case.value) for case in cases if isinstance(case, ast.MatchValue)}
+    each = [one for case in cases for one in (case.patterns if isinstance(case, ast.MatchOr) else [case])]
+    return {ast.literal_eval(one.value) for one in each if isinstance(one, ast.MatchValue)}
 
 
 def test_the_control_process_says_what_is_listed() -> None:

@@ -36,3 +36,13 @@ def test_what_is_done_may_ask_for_more() -> None:
     assert [] == done
     later.do(now + 10.0)
     assert ["a"] == done
+
+
+def test_who_waits_knows_for_how_long() -> None:
+    later = Later()
+    assert 0.25 == later.wait_s(0.25)
+    later.after(1000.0, lambda: None)
+    assert 0.25 == later.wait_s(0.25)
+    assert 0.25 < later.wait_s(10_000.0) <= 1000.0
+    later.calls.append((0.0, lambda: None))
+    assert 0.0 == later.wait_s(0.25)

@@ -136,3 +136,15 @@ def test_one_that_is_too_busy_to_accept_is_alive(place: Path) -> None:
         sock.listen(0)
         caller.connect(str(place / "7.sock"))
         assert [7] == runtime.alive()
+
+
+def test_sockets_of_local_backends_are_beside_ours_unless_another_user_must_reach_them(place: Path) -> None:
+    place.mkdir(mode=0o700, exist_ok=True)
+    assert [str(place / "7.local")] * 2 == [runtime.place_of_locals(7), runtime.place_of_locals(7, os.geteuid())]
+    others = {runtime.place_of_locals(7, 65534) for _ in range(2)}
+    assert (2, {Path("/tmp")}) == (len(others), {Path(path).parent for path in others})
+
+
+def test_without_a_directory_of_ours_they_are_where_everybody_may_write(place: Path) -> None:
+    assert not place.exists()
+    assert runtime.place_of_locals(7).startswith("/tmp/steelyard-7-")

@@ -49,6 +49,7 @@ def _show(found: dict[str, Any]) -> None:
             *map(str, (worker["number"], worker["pid"], _age(worker["age_s"]), worker["clients"], worker["replaced"]))
         )
     console.print(table)
+    _show_locals(found["locals"], console)
     counted = [(name, count) for name, count in found["counters"].items() if count]
     if counted:
         console.print("  ".join(f"{name} {count}" for name, count in counted), soft_wrap=True)
@@ -76,6 +77,23 @@ def _show(found: dict[str, Any]) -> None:
         console.print(table)
         if len(backends) > SHOWN:
             console.print(f"and {len(backends) - SHOWN} more: --json has them all")
+
+
+def _show_locals(locals_: list[dict[str, Any]], console: Any) -> None:
+    """The processes of local backends, where there are some."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not locals_:
+        return
+    table = Table("local", "pid", "state", "up", "restarts", "address", box=box.SIMPLE_HEAD, pad_edge=False)
+    for one in locals_[:SHOWN]:
+        pid, age = (str(one["pid"]), _age(one["age_s"])) if one["pid"] else ("-", "-")
+        table.add_row(escape(one["name"]), pid, one["state"], age, str(one["restarts"]), escape(one["address"]))
+    console.print(table)
+    if len(locals_) > SHOWN:
+        console.print(f"and {len(locals_) - SHOWN} more: --json has them all")
 
 
 def _show_listeners(listeners: dict[str, Any], console: Any) -> None:

@@ -14,6 +14,7 @@ from socket import AF_UNIX, SOCK_STREAM, socket
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from steelyard.backends import places
 from steelyard.control import config
 from steelyard.control.changes import changes
 from steelyard.control.front import numbers
@@ -99,6 +100,7 @@ class Commands:
         new = config.loads(words["text"], words["file"], beside=Path(words["file"]).parent)
         new = replace(new, **self.process.source.get("overrides", {}))  # the command line wins over every file
         old = self.process.spec
+        new = places.resolved(new, old, self.process.place)
         answers = await self.process.ask("ask", {"parts": parts_needed(old, new)})
         seen = [Seen(*one) for answer in answers for one in answer.get("seen", [])]
         return {

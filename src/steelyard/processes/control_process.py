@@ -4,7 +4,8 @@
 
 A configuration is checked whole, given rows of the table, prepared by every worker, and only then put into force;
 whatever fails on the way is said, and changes nothing. Should this process die, requests go on; its successor is
-handed the snapshot in force and finds all live numbers, health among them, in the table.
+handed the snapshot in force and finds all live numbers, health among them, in the table. Local backends are the
+supervisor's; what is to be done with them is said here (control/local.py).
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from mmap import mmap
 from time import perf_counter
@@ -20,8 +21,12 @@ from typing import Any, Final
 
 from setproctitle import setproctitle
 
+from steelyard.backends import places
+from steelyard.backends.owner import words_of
+from steelyard.backends.wanted import Wanted
 from steelyard.control.changes import changes
 from steelyard.control.ledger import Ledger, Plan, table_bytes, table_rows
+from steelyard.control.local import LocalBackends, NotReady
 from steelyard.control.prober import Checks
 from steelyard.control.ready import make_ready
 from steelyard.control.watch import FileWatch
@@ -53,7 +58,10 @@ class NotTaken(SteelyardError):
 
 
 class ControlProcess:
-    """It and its channel. spec: in force. pools: the balancer's, as far as health and live numbers go."""
+    """It and its channel. spec: in force. pools: the balancer's, as far as health and live numbers go.
+
+    place: the directory for unix sockets of local backends.
+    """
 
     def __init__(self, channel: socket.socket, commands: socket.socket | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -65,6 +73,8 @@ class ControlProcess:
         self.ledger: Ledger
         self.pools: dict[str, Pool] = {}
         self.checks = Checks(self.loop)
+        self.local = LocalBackends(self.loop, self.checks, self)
+        self.place = ""
         self.reloading = asyncio.Lock()
         self.asked: dict[int, asyncio.Future[Message]] = {}
         self.last_id = 0
@@ -77,6 +87,7 @@ class ControlProcess:
         status = await self.ended
         for task in self.tasks:
             task.cancel()
+        self.local.stop()
         self.checks.stop()
         return status
 
@@ -90,6 +101,8 @@ class ControlProcess:
                 self._go(self._alone(self._resume(message)))
             case "reload":
                 self._go(self._reload_quietly())
+            case "local":
+                self.local.heard(message.words)
             case "answer":
                 future = self.asked.pop(message.words["id"], None)
                 if future is not None and not future.done():
@@ -125,6 +138,20 @@ class ControlProcess:
         self.wire.send(name, {**(words or {}), "id": self.last_id}, blob)
         return await future
 
+    # The supervisor has the local backends (`Owned` of control/local.py).
+
+    async def want(self, wanted: Sequence[Wanted]) -> list[Words]:
+        """Have these run; a report of each when all have settled."""
+        return await self.ask("locals", {"locals": words_of(wanted)})
+
+    def restart(self, key: str, pid: int, why: str) -> None:
+        """A new process in place of that one."""
+        self.wire.send("restart", {"key": key, "pid": pid, "why": why})
+
+    def end(self, keys: Iterable[str]) -> None:
+        """Nothing is in flight there any more."""
+        self.wire.send("end", {"keys": list(keys)})
+
     # Starting.
 
     async def _alone(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -154,10 +181,11 @@ class ControlProcess:
                 },
             )
             self._map(opened.descriptors[0], rows, workers)
+            self.place = opened.words["answers"][0]["place"]
             identity.become(user)
             if user:
                 self._check_that_it_can_be_read_again(spec.user)
-            await self._put_into_force(spec)
+            await self._put_into_force(places.resolved(spec, self.spec, self.place))
         except (ConfigError, NotTaken) as exc:
             say(str(exc), sys.stderr)
             self._end(1)
@@ -174,7 +202,10 @@ class ControlProcess:
         self.ledger = Ledger(self.ledger.table, snapshot.spec, snapshot.rows)
         if self.ledger.table.get(cells.BALANCER, cells.CONFIGURATION) != snapshot.number:
             self.ledger.write_weights()  # the one before us did not come to it
-        self._adopt(snapshot.spec, snapshot.rows)
+        self.place = words["place"]
+        told = {report["key"]: report for report in words["locals"]}
+        self.local.reports = told | self.local.reports  # what was heard since is newer
+        self._adopt(snapshot.spec, snapshot.rows, fresh=False)
         self.number = snapshot.number
         self.ledger.table.set(cells.BALANCER, cells.CONFIGURATION, self.number)
         self.commands.start()
@@ -204,7 +235,7 @@ class ControlProcess:
             try:
                 with collector.paused():
                     found, pause_s = await self._reload()
-            except (ConfigError, NotTaken) as exc:
+            except (ConfigError, NotTaken, NotReady) as exc:
                 self.ledger.table.fetch_add(cells.BALANCER, cells.REFUSED, 1)
                 for line in str(exc).splitlines():
                     _log.error("reload: %s", line)
@@ -218,7 +249,7 @@ class ControlProcess:
     async def _reload(self) -> tuple[int, float]:
         if source.file_of(self.source) is None:
             raise NotTaken("started without a file, so there is nothing to read again; use steelyard run -c FILE")
-        spec = source.read(self.source)
+        spec = places.resolved(source.read(self.source), self.spec, self.place)
         found = changes(self.spec, spec)
         where, mend = self.source["file"], "steelyard upgrade starts anew with it, and loses no request"
         settled = [
@@ -244,9 +275,16 @@ class ControlProcess:
     async def _put_into_force(self, spec: Spec) -> float:
         """Prepare everywhere, then switch everywhere. The longest pause of a worker, in seconds of CPU time.
 
-        Raises ConfigError or NotTaken, and then nothing has changed.
+        Raises ConfigError, NotTaken or NotReady, and then nothing has changed.
         """
-        plan = self.ledger.plan(spec)
+        try:
+            await self.local.prepare(spec, source.beside(self.source), first=self.number == 0)
+            plan = self.ledger.plan(spec)
+        except BaseException:
+            self.wire.send("drop")
+            raise
+        for pool, at in self.local.places_of_failed(spec):
+            self.ledger.doubt(plan, pool, at)
         number = self.number + 1
         snapshot = Snapshot(number, spec, plan, source.beside(self.source))
         listeners = [sockets.words_of(listener) for listener in spec.listeners]
@@ -259,7 +297,8 @@ class ControlProcess:
             raise
         self.ledger.raise_weights(spec, plan)
         lines = ready_lines(spec, answers[0]["addresses"])
-        answers = await self.ask("commit", {"drain_s": spec.drain_timeout_s, "lines": lines})
+        words = {"drain_s": spec.drain_timeout_s, "lines": lines, "locals": list(places.keys(spec))}
+        answers = await self.ask("commit", words)
         self.ledger.settle(spec, plan)
         self.number = number
         self.ledger.table.set(cells.BALANCER, cells.CONFIGURATION, number)
@@ -277,8 +316,8 @@ class ControlProcess:
             raise NotTaken(source.described(self.source, ListenError(first["listener"], first["failed"])))
         raise NotTaken(first["failed"])
 
-    def _adopt(self, spec: Spec, plan: Plan) -> None:
-        """Look at these pools from now on, and check them."""
+    def _adopt(self, spec: Spec, plan: Plan, fresh: bool = True) -> None:
+        """Look at these pools from now on, and check them. fresh: they were prepared here."""
         self.spec = spec
         before, self.pools = self.pools, {}
         for pool_spec in spec.pools:
@@ -293,6 +332,7 @@ class ControlProcess:
                 pool.adopt(draft)
             self.pools[pool_spec.name] = pool
         self.checks.adopt(self.pools)
+        self.local.adopt(spec, self.pools, fresh)
         self._watch_file(spec.watch)
 
     def _watch_file(self, wanted: bool) -> None:

@@ -34,7 +34,11 @@ PARTS: Final = (
     Part(
         SUPERVISOR,
         "1",
-        ("starts, watches and replaces the others", "binds; takes the signals", "hands over to a new program"),
+        (
+            "starts, watches and replaces the others, and local backends",
+            "binds; takes the signals",
+            "hands over to a new program",
+        ),
         ("every listening socket", "the table", "the snapshot in force"),
     ),
     Part(
@@ -62,6 +66,10 @@ MESSAGES: Final = (
     Message("ask", CONTROL, SUPERVISOR, "put a question to every worker"),
     Message("report", CONTROL, SUPERVISOR, "who runs, since when?"),
     Message("upgrade", CONTROL, SUPERVISOR, "start the new program on our sockets"),
+    Message("locals", CONTROL, SUPERVISOR, "have these local backends run"),
+    Message("restart", CONTROL, SUPERVISOR, "put a new process in place of this local backend's"),
+    Message("end", CONTROL, SUPERVISOR, "nothing is in flight any more at these local backends"),
+    Message("local", SUPERVISOR, CONTROL, "a local backend is ready, or is so no more"),
     Message("sockets", SUPERVISOR, WORKER, "these are yours", "descriptors"),
     Message("prepare", SUPERVISOR, WORKER, "build it beside what serves", "the snapshot"),
     Message("commit", SUPERVISOR, WORKER, "switch to it"),

@@ -17,6 +17,12 @@ class Later:
         else:
             call()
 
+    def wait_s(self, most_s: float) -> float:
+        """How long nothing is due yet, at most so long."""
+        if not self.calls:
+            return most_s
+        return max(0.0, min(most_s, min(due for due, _ in self.calls) - time.monotonic()))
+
     def do(self, now: float) -> None:
         """Call what is due."""
         for item in [item for item in self.calls if item[0] <= now]:

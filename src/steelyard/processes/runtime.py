@@ -8,6 +8,7 @@ that is the whole of the access control: who may look into it may command. Stand
 
 import logging
 import os
+import secrets
 import socket
 import stat
 from collections.abc import Mapping
@@ -37,6 +38,16 @@ def directory(environ: Mapping[str, str] = os.environ) -> Path:
 def path_of(pid: int) -> Path:
     """The socket of one supervisor."""
     return directory() / f"{pid}.sock"
+
+
+def place_of_locals(pid: int, user: int | None = None) -> str:
+    """A directory for the unix sockets of local backends, which nobody has made yet.
+
+    user: who they are, where that is not this user, who alone may look into the other one: then it is one beside all.
+    """
+    if user in (None, os.geteuid()) and directory().is_dir():
+        return str(directory() / f"{pid}.local")
+    return f"/tmp/steelyard-{pid}-{secrets.token_hex(8)}"
 
 
 def listen() -> socket.socket:
