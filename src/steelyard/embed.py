@@ -5,20 +5,27 @@
         print(lb.address("web"))
 
 It is the same worker as that of `steelyard run`, so what a test sees is what production does. Here it is the only one,
-and what the control process and the supervisor do for it there is done in the same loop.
+and what the control process and the supervisor do for it there is done in the same loop: local backends are processes
+of this program.
 """
 
 import logging
 import os
+import secrets
 import socket
-from asyncio import CancelledError, Lock, Task, get_running_loop, shield, wait
-from collections.abc import Mapping
+import tempfile
+from asyncio import AbstractEventLoop, CancelledError, Future, Lock, Task, get_running_loop, shield, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import Any, Self
 
+from steelyard.backends import places
+from steelyard.backends.owner import Owner
+from steelyard.backends.wanted import Wanted
 from steelyard.control import config as _config
 from steelyard.control.ledger import Ledger, table_bytes, table_rows
+from steelyard.control.local import LocalBackends, LoopReactor
 from steelyard.control.prober import Checks
 from steelyard.control.watch import FileWatch
 from steelyard.core.pool import Pool
@@ -52,11 +59,14 @@ class LoadBalancer:
         self._worker: Worker | None = None
         self._ledger: Ledger | None = None
         self._checks: Checks | None = None
+        self._local: LocalBackends | None = None
+        self._own: OwnProcesses | None = None
         self._reloading = Lock()
 
     async def start(self) -> None:
-        """Listen. Raises ListenError when an address cannot be had, ConfigError when the access log cannot be opened or
-        a policy cannot be loaded; then nothing listens."""
+        """Start the local backends, then listen. Raises ListenError when an address cannot be had, ConfigError when the
+        access log cannot be opened or a policy cannot be loaded; then nothing listens. Local backends that do not
+        become ready are logged, and the rest is served."""
         if self._worker is not None:
             raise SteelyardError("this LoadBalancer runs already; make another one for another loop")
         rows = table_rows(self.spec.max_backends)
@@ -64,29 +74,39 @@ class LoadBalancer:
         memory = mmap(-1, table_bytes(rows, 1), MAP_PRIVATE | MAP_ANONYMOUS)
         table = Table(memory, rows)
         worker, ledger, checks = Worker(table, self._on_record), Ledger(table), Checks(get_running_loop())
+        own = OwnProcesses(worker.loop)
+        local = LocalBackends(worker.loop, checks, own)
+        own.heard = local.heard
         try:
-            await _put_into_force(self.spec, worker, ledger, checks)
+            spec = places.resolved(self.spec, ledger.spec, own.place)
+            await _put_into_force(spec, self._beside(), worker, ledger, checks, local, own)
         except BaseException:
+            local.stop()
             checks.stop()
             await worker.stop(0.0)
+            await own.stop(at_once=True)
             raise
-        self._worker, self._ledger, self._checks = worker, ledger, checks
+        self.spec = spec
+        self._worker, self._ledger, self._checks, self._local, self._own = worker, ledger, checks, local, own
         self._follow_file()
 
     async def reload(self, config: Config) -> None:
         """Serve by another configuration from the next request on, and close no connection.
 
         What stays in it keeps its connections and all that is known of it; what is gone finishes what it has. Raises
-        ConfigError or ListenError, and then nothing has changed. A file that is named here is the one to watch from
-        now on, if it says so.
+        ConfigError, ListenError or NotReady (of local backends), and then nothing has changed. A file that is named
+        here is the one to watch from now on, if it says so.
         """
         file = _file_of(config)
         spec = _checked(config)
         async with self._reloading:
             worker = self._running()
             assert self._ledger is not None and self._checks is not None
+            assert self._local is not None and self._own is not None
+            spec = places.resolved(spec, self._ledger.spec, self._own.place)
+            beside = self._beside() if file is None else file.path.parent
             try:
-                await _put_into_force(spec, worker, self._ledger, self._checks)
+                await _put_into_force(spec, beside, worker, self._ledger, self._checks, self._local, self._own)
             finally:
                 self.spec = self._ledger.spec
             if file is not None and (self._file is None or file.path != self._file.path):
@@ -106,8 +126,12 @@ class LoadBalancer:
             try:
                 await worker.stop(self.spec.drain_timeout_s if drain_s is None else drain_s)
             finally:
+                if self._local is not None:
+                    self._local.stop()
                 if self._checks is not None:
                     self._checks.stop()
+                if self._own is not None:
+                    await self._own.stop(at_once=drain_s == 0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -127,6 +151,10 @@ class LoadBalancer:
     def counters(self) -> dict[str, int]:
         """How many requests have ended in which way, and what was done on the way (observe/counters.py)."""
         return self._running().counters.read()
+
+    def _beside(self) -> Path:
+        """Where local backends run that name no directory: where the file is, or where this program was started."""
+        return Path() if self._file is None else self._file.path.parent
 
     def _follow_file(self) -> None:
         """Look at the file as long as the configuration in force wants it: `watch: true`."""
@@ -168,9 +196,59 @@ def _file_of(config: Config) -> FileWatch | None:
     return FileWatch(Path(config)) if isinstance(config, (str, os.PathLike)) else None
 
 
-async def _put_into_force(spec: Spec, worker: Worker, ledger: Ledger, checks: Checks) -> None:
+class OwnProcesses:
+    """Local backends as processes of this program (`Owned` of control/local.py). heard: hears what becomes of them."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.heard: Callable[[dict[str, Any]], None] = lambda report: None
+        # Made when it is needed; nobody else can know its name.
+        self.place = os.path.join(tempfile.gettempdir(), f"steelyard-{os.getpid()}-{secrets.token_hex(8)}")
+        self.owner = Owner(LoopReactor(loop), self.place, lambda report: self.heard(report), _pass_on)
+
+    async def want(self, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
+        """Have these run; a report of each when all have settled."""
+        settled: Future[list[dict[str, Any]]] = self.loop.create_future()
+        self.owner.want(wanted, settled.set_result)
+        return await settled
+
+    def restart(self, key: str, pid: int, why: str) -> None:
+        """A new process in place of that one."""
+        self.owner.restart(key, pid, why)
+
+    def end(self, keys: Iterable[str]) -> None:
+        """Nothing is in flight there any more."""
+        self.owner.end(keys)
+
+    async def stop(self, at_once: bool) -> None:
+        """End them all, and wait until they have ended."""
+        ended: Future[None] = self.loop.create_future()
+        self.owner.stop(lambda: ended.set_result(None), at_once)
+        await shield(ended)
+
+
+def _pass_on(line: str) -> None:
+    _log.info("%s", line)
+
+
+async def _put_into_force(
+    spec: Spec,
+    beside: Path,
+    worker: Worker,
+    ledger: Ledger,
+    checks: Checks,
+    local: LocalBackends,
+    own: OwnProcesses,
+) -> None:
     """All that can fail first, then the switch, which is never left half done."""
-    plan = ledger.plan(spec)
+    try:
+        await local.prepare(spec, str(beside), first=not worker.listeners)
+        plan = ledger.plan(spec)
+    except BaseException:
+        own.owner.drop()
+        raise
+    for pool, at in local.places_of_failed(spec):
+        ledger.doubt(plan, pool, at)
     try:
         change = await worker.prepare(spec, plan)
         try:
@@ -180,6 +258,7 @@ async def _put_into_force(spec: Spec, worker: Worker, ledger: Ledger, checks: Ch
             raise
     except BaseException:
         ledger.drop(plan)
+        own.owner.drop()
         raise
 
     async def switch() -> None:
@@ -189,6 +268,8 @@ async def _put_into_force(spec: Spec, worker: Worker, ledger: Ledger, checks: Ch
             worker.listeners[key].file = file
         ledger.settle(spec, plan)
         checks.adopt(worker.pools)
+        own.owner.keep(places.keys(spec), spec.drain_timeout_s)
+        local.adopt(spec, worker.pools)
 
     switching = worker.loop.create_task(switch())
     try:

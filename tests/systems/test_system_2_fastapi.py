@@ -94,6 +94,36 @@ def test_one_word_switches_round_robin_to_least_connections(tmp_path: Path, poli
         assert expected == ["busy" if name == answer["host"] else "other" for name in others]
 
 
+@pytest.mark.real
+def test_the_balancer_starts_the_replicas_itself(tmp_path: Path) -> None:
+    """From a file and one command; a killed replica costs no request, and none is left afterwards."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    run = ("-m", "steelyard", "run", "-c", EXAMPLE / "steelyard.local.yaml")
+    with program(*run, LISTEN=f"{HOST}:0", PATH=path, RUNTIME_DIRECTORY=str(tmp_path)) as running:
+        port = running.port()
+        names = [json.loads(get(port).text)["host"] for _ in range(4)]
+        assert ({"replica-0", "replica-1"}, names[:2]) == (set(names), names[2:])
+        own = get(port, "/health")
+        assert (200, "OK", "text/plain") == (own.status, own.text, own.fields["Content-Type"])
+        told = {"host": "shop.example", "x-real-ip": HOST, "x-forwarded-for": HOST, "x-forwarded-proto": "http"}
+        assert told == json.loads(get(port, "/seen", Host="shop.example").text)
+
+        status = [sys.executable, "-m", "steelyard", "status", "--json"]
+        environ = {**os.environ, "RUNTIME_DIRECTORY": str(tmp_path)}
+        found = json.loads(subprocess.check_output(status, env=environ))["locals"]
+        os.kill(found[0]["pid"], signal.SIGKILL)
+        asked: list[int] = []
+        while json.loads((reply := get(port)).text)["host"] != "replica-0" or len(asked) < 20:
+            asked.append(reply.status)
+        assert {200} == set(asked)
+
+        left = [one["pid"] for one in json.loads(subprocess.check_output(status, env=environ))["locals"]]
+        assert found[1]["pid"] == left[1]
+        assert 0 == running.end(signal.SIGINT)
+        assert not [pid for pid in left if Path(f"/proc/{pid}").exists()], "a replica outlived the balancer"
+        assert not [line for line in running.rest() if "Traceback" in line]
+
+
 def compose() -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((EXAMPLE / "compose.yaml").read_text(encoding="utf-8"))
     return content
