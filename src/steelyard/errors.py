@@ -213,3 +213,18 @@ class Problem:
         if self.value is not None:
             line += f" (got {self.value})"
         return line if self.mend is None else f"{line}; {self.mend}"
+
+
+class TaskRefused(SteelyardError):
+    """What a function raises for a task that it will not do: the client gets the status and the reason.
+
+    reason: one sentence for whoever has sent the task. status: 400 to 599; 422 says that it was understood, and cannot
+    be done (RFC 9110 section 15.5.21). Any other exception is a 500 whose cause stays in the log.
+    """
+
+    def __init__(self, reason: str, status: int = 422) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"a task is refused with a status of 400 to 599, and not with {status}")
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status

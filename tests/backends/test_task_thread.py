@@ -1,0 +1,161 @@
+"""backends/task_thread.py: one task after the other, beside a loop that goes on."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from steelyard.backends.function import Answer, Function
+from steelyard.backends.task import Task
+from steelyard.backends.task_thread import Client, TaskThread
+from tests.real.support import until
+
+FOREVER_S = 1000.0
+
+
+class Asker:
+    """One who has given a task. answers: what it got."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.answers: list[Answer] = []
+
+    def on_answer(self, answer: Answer) -> None:
+        self.answers.append(answer)
+
+
+class Owner:
+    """Whose thread it is. idle: how often all was done."""
+
+    def __init__(self) -> None:
+        self.stuck: list[Client] = []
+        self.idle = 0
+
+    def on_stuck(self, client: Client) -> None:
+        self.stuck.append(client)
+
+    def on_idle(self) -> None:
+        self.idle += 1
+
+
+@contextmanager
+def running(function: Function, timeout_s: float = FOREVER_S) -> Iterator[tuple[TaskThread, Owner]]:
+    owner = Owner()
+    thread = TaskThread(asyncio.get_running_loop(), function, timeout_s, owner)
+    thread.start()
+    try:
+        yield thread, owner
+    finally:
+        thread.stop()
+
+
+async def test_tasks_are_done_in_their_order_in_one_other_thread() -> None:
+    threads = set()
+
+    def function(task: Task) -> bytes:
+        threads.add(threading.get_ident())
+        return task.body
+
+    askers = [Asker() for _ in range(200)]
+    with running(function) as (thread, owner):
+        for number, asker in enumerate(askers):
+            thread.submit(Task(b"%d" % number), asker)
+        await until(lambda: not thread.busy)
+    assert [[b"%d" % number] for number in range(200)] == [[one.body for one in asker.answers] for asker in askers]
+    assert 1 == len(threads)
+    assert threading.get_ident() not in threads
+    assert owner.idle >= 1
+    assert [] == owner.stuck
+
+
+async def test_a_task_whose_client_has_left_is_not_begun() -> None:
+    begun = []
+    go_on = threading.Event()
+
+    def function(task: Task) -> bytes:
+        begun.append(task.path)
+        go_on.wait()
+        return b""
+
+    first, second, third = Asker(), Asker(), Asker()
+    with running(function) as (thread, _):
+        for path, asker in (("/1", first), ("/2", second), ("/3", third)):
+            thread.submit(Task(b"", path=path), asker)
+        await until(lambda: begun)
+        first.gone = second.gone = True
+        go_on.set()
+        await until(lambda: not thread.busy)
+    assert ["/1", "/3"] == begun
+    assert [0, 0, 1] == [len(asker.answers) for asker in (first, second, third)]
+
+
+async def test_whatever_is_raised_is_a_500_and_its_traceback_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+    def function(task: Task) -> bytes:
+        if task.path == "/exit":
+            raise SystemExit("secret 1")
+        raise RuntimeError("secret 2")
+
+    asker = Asker()
+    with running(function) as (thread, _):
+        thread.submit(Task(b"", path="/exit"), asker)
+        thread.submit(Task(b"", path="/raise"), asker)
+        await until(lambda: not thread.busy)
+    assert [(500, b"The function failed.\n")] * 2 == [(one.status, one.body) for one in asker.answers]
+    said = capfd.readouterr().err
+    assert 2 == said.count("Traceback (most recent call last)")
+    assert "POST /exit: the function failed\n" in said
+    assert "RuntimeError: secret 2\n" in said
+    assert "/task_thread.py" not in said
+
+
+async def test_what_cannot_be_sent_is_a_500_and_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    asker = Asker()
+    with running(lambda task: {"a": 1}) as (thread, _):
+        thread.submit(Task(b"", path="/p"), asker)
+        await until(lambda: not thread.busy)
+    assert [500] == [one.status for one in asker.answers]
+    line = "POST /p: the function returned a dict; return bytes, a str, or (bytes or str, content type)\n"
+    assert line == capfd.readouterr().err
+
+
+async def test_a_task_that_runs_too_long_is_told_of_with_its_stack(capfd: pytest.CaptureFixture[str]) -> None:
+    go_on = threading.Event()
+
+    def deep_down() -> None:
+        go_on.wait()
+
+    def function(task: Task) -> bytes:
+        if task.path == "/stuck":
+            deep_down()
+        return b""
+
+    well, stuck = Asker(), Asker()
+    with running(function, timeout_s=0.05) as (thread, owner):
+        thread.submit(Task(b"", path="/well"), well)
+        await until(lambda: well.answers)
+        thread.submit(Task(b"", path="/stuck"), stuck)
+        await until(lambda: owner.stuck)
+        go_on.set()
+        await until(lambda: not thread.busy)
+    assert [stuck] == owner.stuck
+    said = capfd.readouterr().err
+    assert said.startswith("POST /stuck: the function has run for more than 0.05 s; it is in\n")
+    assert "in deep_down\n" in said
+    assert "/task_thread.py" not in said
+
+
+async def test_many_short_tasks_that_take_long_together_are_not_stuck() -> None:
+    turn = threading.Event()
+
+    def function(task: Task) -> bytes:
+        turn.wait(0.03)
+        return b""
+
+    asker = Asker()
+    with running(function, timeout_s=1.0) as (thread, owner):
+        for _ in range(40):
+            thread.submit(Task(b""), asker)
+        await until(lambda: not thread.busy)
+    assert ([], 40) == (owner.stuck, len(asker.answers))
