@@ -54,14 +54,13 @@ def test_what_it_links_to_is_there() -> None:
         assert (ROOT / (link or image)).exists(), link or image
 
 
-def test_its_configuration_can_run() -> None:
-    (text,) = blocks("yaml")
-    spec = config.loads(text)
-    assert ["web", "api"] == [pool.name for pool in spec.pools]
+def test_its_configurations_can_run() -> None:
+    found = [[pool.name for pool in config.loads(text).pools] for text in blocks("yaml")]
+    assert [["web", "api"], ["app", "images", "sensors"]] == found
 
 
 def test_the_mistakes_that_it_makes_are_answered_as_it_says() -> None:
-    (text,) = blocks("yaml")
+    text = blocks("yaml")[0]
     (said,) = blocks("text")
     broken = text
     for right, wrong in (("interval: 2s", "interval: 2"), ("policy: least", "polcy: least")):
@@ -74,7 +73,7 @@ def test_the_mistakes_that_it_makes_are_answered_as_it_says() -> None:
 
 @pytest.mark.real
 def test_its_program_balances_and_prints_each_request(tmp_path: Path) -> None:
-    (text,) = blocks("python")
+    (text,) = [block for block in blocks("python") if "LoadBalancer" in block]
     server = EXAMPLES / "three-servers" / "server.py"
     with program(server, 1, 0) as one, program(server, 2, 0) as two:
         ports = [one.port(), two.port()]
@@ -89,3 +88,13 @@ def test_its_program_balances_and_prints_each_request(tmp_path: Path) -> None:
             said = [running.until(rf"^/hello -> {HOST}:(\d+)$")[1] for _ in range(2)]
             assert {str(port) for port in ports} == set(said)
             running.end(signal.SIGINT)
+
+
+@pytest.mark.real
+def test_its_pool_of_processes_does_what_it_says(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks("python") if "LocalPool" in block]
+    file = tmp_path / "words.py"
+    file.write_text(text, encoding="utf-8")
+    with program(file) as running:
+        said = {running.until(r"^count_words-[01] (\d)$")[1] for _ in range(2)}  # as they come, in any order
+    assert {"2", "4"} == said
