@@ -38,8 +38,8 @@ ANSWER: dict[str, Any] = {
         {"number": 1, "pid": 99, "age_s": 4.2, "replaced": 5, "clients": 0, "beat_s": 0.1},
     ],
     "locals": [
-        {"key": "k", "name": "web/0", "address": "h:1", "pid": 77, "state": "ready", "age_s": 61.0, "restarts": 4},
-        {"key": "l", "name": "web/1", "address": "h:2", "pid": 0, "state": "waiting", "age_s": 0.0, "restarts": 9},
+        {"key": "k", "name": "web/0", "address": "l:1", "pid": 77, "state": "ready", "age_s": 61.0, "restarts": 4},
+        {"key": "l", "name": "web/1", "address": "l:2", "pid": 0, "state": "waiting", "age_s": 0.0, "restarts": 9},
     ],
     "file": "/etc/steelyard.yaml",
     "configuration": 4,
@@ -106,8 +106,8 @@ def test_processes_and_backends_are_shown_in_tables(balancer: Running) -> None:
     for expected in (
         ["0", "13", "1h", "2m", "8", "0"],
         ["1", "99", "4s", "0", "5"],
-        ["web/0", "77", "ready", "1m", "1s", "4", "h:1"],
-        ["web/1", "-", "waiting", "-", "9", "h:2"],
+        ["web/0", "77", "ready", "1m", "1s", "4", "l:1"],
+        ["web/1", "-", "waiting", "-", "9", "l:2"],
         ["answered", "1200", "full", "7", "retries", "2"],
         ["pool", "web"],
         ["h:1", "up", "3", "2", "77", "1"],
@@ -125,6 +125,19 @@ def test_processes_and_backends_are_shown_in_tables(balancer: Running) -> None:
 def test_a_balancer_without_a_file_has_none_to_show(balancer: Running) -> None:
     balancer.answer = {**ANSWER, "file": None}
     assert "configuration 4; 3 reloads" in invoke("status").stdout
+
+
+def test_a_local_backend_is_shown_in_its_pool_by_its_name(balancer: Running) -> None:
+    """And above that with its address, however long that is."""
+    paths = [f"unix:/run/user/1000/steelyard/4711.local/images-ac28beb3-{number}" for number in range(2)]
+    local = ANSWER["locals"][0]
+    locals_ = [{**local, "name": f"images/{at}", "address": path} for at, path in enumerate(paths)]
+    backends = [{**backend(1), "address": path} for path in paths]
+    balancer.answer = {**ANSWER, "locals": locals_, "pools": {"images": [*backends, backend(3)]}}
+    said = CliRunner().invoke(app, ["status"], env={"COLUMNS": "80"}).stdout
+    for expected in ("images/0", "images/1", "h:3"):
+        assert [expected, "up", "3", "2", "77", "1"] in rows(said)
+    assert paths[1] in "".join(line[40:].strip() for line in said.splitlines())
 
 
 def test_an_ipv6_address_is_shown_whole(balancer: Running) -> None:

@@ -54,6 +54,8 @@ def _show(found: dict[str, Any]) -> None:
     if counted:
         console.print("  ".join(f"{name} {count}" for name, count in counted), soft_wrap=True)
     _show_listeners(found["listeners"], console)
+    # Such as images/0: of the paths of two sockets people see little more than what they have in common.
+    called = {one["address"]: one["name"] for one in found["locals"]}
     for name, backends in found["pools"].items():
         table = Table(
             "backend",
@@ -70,7 +72,7 @@ def _show(found: dict[str, Any]) -> None:
         for one in backends[:SHOWN]:
             state = _state(one)
             table.add_row(
-                escape(one["address"]),
+                escape(called.get(one["address"], one["address"])),
                 state,
                 *map(str, (one["weight"], one["in_flight"], one["requests"], one["failures"])),
             )
@@ -87,7 +89,8 @@ def _show_locals(locals_: list[dict[str, Any]], console: Any) -> None:
 
     if not locals_:
         return
-    table = Table("local", "pid", "state", "up", "restarts", "address", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("local", "pid", "state", "up", "restarts", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("address", overflow="fold")
     for one in locals_[:SHOWN]:
         pid, age = (str(one["pid"]), _age(one["age_s"])) if one["pid"] else ("-", "-")
         table.add_row(escape(one["name"]), pid, one["state"], age, str(one["restarts"]), escape(one["address"]))
