@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from steelyard.cli.main import app
-from steelyard.core.spec import HealthCheckSpec, ListenerSpec, PoolSpec, Spec
+from steelyard.core.spec import HealthCheckSpec, ListenerSpec, LocalSpec, PoolSpec, Spec
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGING: Final = ROOT / "packaging"
@@ -63,7 +63,8 @@ def test_the_service_is_what_the_program_expects() -> None:
     assert ["main"] == service["NotifyAccess"]
     assert ["mixed"] == service["KillMode"]
     assert ["steelyard"] == service["RuntimeDirectory"]
-    assert seconds(service["TimeoutStopSec"][0]) > Spec((), ()).drain_timeout_s + KILLED_AFTER_S
+    local = LocalSpec("serve {port}", None, 0)
+    assert seconds(service["TimeoutStopSec"][0]) > Spec((), ()).drain_timeout_s + KILLED_AFTER_S + local.stop_timeout_s
     assert seconds(service["WatchdogSec"][0]) >= 10, "a busy machine is no program that hangs"
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == ["CAP_NET_BIND_SERVICE"]
     assert "PrivateUsers" not in service, "a capability of a user namespace opens no port of the machine"
