@@ -1,6 +1,7 @@
 """A client of the task broker: what is sent, what comes back, and what is counted of that."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -123,3 +124,15 @@ async def test_a_broker_that_is_not_there_is_an_answer_too() -> None:
     answers = await main(b"AppID:Long", False, "127.0.0.1", port, 1, 1, told.append)
     assert told[0].startswith(f"[Client] no answer from 127.0.0.1, port {port}: ")
     assert not answers.all_well
+
+
+async def test_a_connect_that_the_system_gives_up_is_not_said_to_be_our_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def gives_up(*_: object) -> bytes:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(task_client, "asked", gives_up)
+    told: list[str] = []
+    await main(b"AppID:Long", False, "h", 1, 1, 1, told.append)
+    assert ["[Client] no answer from h, port 1: connection timed out"] == told

@@ -50,19 +50,18 @@ async def asked(request: bytes, ends: bool, host: str, port: int) -> bytes:
 async def one(request: bytes, ends: bool, host: str, port: int, answers: Answers, say: Say) -> None:
     """Send one task, say what came of it, and note it."""
     began = monotonic()
+    well = False
     try:
         data = await asked(request, ends, host, port)
-    except TimeoutError:
-        text, well = f"no answer within {PATIENCE_S:g} s", False
     except OSError as exc:
-        text, well = f"no answer from {host}, port {port}: {(exc.strerror or str(exc)).lower()}", False
+        ours = isinstance(exc, TimeoutError) and exc.errno is None  # the system's own has a number
+        why = f"within {PATIENCE_S:g} s" if ours else f"from {host}, port {port}: {(exc.strerror or str(exc)).lower()}"
+        text = f"no answer {why}"
+        say(f"[Client] {text}")
     else:
         well = bool(data) and not data.startswith(ERROR)
         text = said(data) if data else "no answer: the connection was closed"
         say(f"[Client] Received: {text}" if data else f"[Client] {text}")
-        answers.add(text, monotonic() - began, well)
-        return
-    say(f"[Client] {text}")
     answers.add(text, monotonic() - began, well)
 
 
