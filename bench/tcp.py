@@ -1,4 +1,4 @@
-"""What passing TCP on costs beside HAProxy, and what a held connection costs: 'python -m bench.tcp` for these alone.
+"""What passing TCP on costs beside HAProxy, and what a held connection costs: `python -m bench.tcp` for these alone.
 
 CPU time of an exchange over kept connections, both balancers in turn within seconds of each other, as everywhere
 (rounds.py); one backend and its clients are a process of their own on the other core (echo.py). Memory as in idle.py:
@@ -106,7 +106,7 @@ def _echo(core: int) -> Iterator[_Echo]:
 
 
 def count(rounds: int) -> int:
-    """How many measurements 'measure` makes."""
+    """How many measurements `measure` makes."""
     return rounds * len(GOALS) * len(COMPARED)
 
 
