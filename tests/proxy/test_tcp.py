@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from steelyard.core.spec import EjectionSpec, PoolTimeouts
+from steelyard.core.router import Router
+from steelyard.core.spec import EjectionSpec, PoolTimeouts, RespondSpec, RouteSpec
 from steelyard.proxy.tcp import TcpDownstream
 from tests.fakes import FakeTransport, Peer, World
 
@@ -331,3 +332,13 @@ def test_a_backend_that_is_gone_at_once_ends_it_too(world: World) -> None:
     world.loop.settle()
     assert ("reset", {}) == (client.end, world.in_flight)
     assert [(0, "closed_early")] == world.outcomes
+
+
+@pytest.mark.parametrize("routes", [(RouteSpec(path="/a", pool="web"),), (RouteSpec(respond=RespondSpec(200, "hi")),)])
+def test_one_that_was_coming_when_its_listener_became_one_of_http_is_reset(
+    world: World, routes: tuple[RouteSpec, ...]
+) -> None:
+    world.context.adopt(world.listener, Router(routes), ())
+    client = connect(world)
+    assert ([], "reset") == (world.dialled, client.end)
+    assert [(0, "stopping")] == world.outcomes
