@@ -5,6 +5,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from steelyard.proxy.dial import why
 from steelyard.wire.task import ERROR, shown
 
 PATIENCE_S: Final = 120.0  # the broker gives its worker 60 s
@@ -55,7 +56,7 @@ async def one(request: bytes, ends: bool, host: str, port: int, answers: Answers
     except TimeoutError:
         text, well = f"no answer within {PATIENCE_S:g} s", False
     except OSError as exc:
-        text, well = f"no answer from {host}, port {port}: {(exc.strerror or str(exc)).lower()}", False
+        text, well = f"no answer from {host}, port {port}: {why(exc)}", False
     else:
         well = bool(data) and not data.startswith(ERROR)
         text = said(data) if data else "no answer: the connection was closed"
