@@ -51,7 +51,6 @@ cdef class TcpDownstream(Reach):
     @cython.locals(upstream=TcpUpstream)
     cpdef bint eof_received(self)
     cdef pass_end_on(self, TcpUpstream upstream)
-    @cython.locals(upstream=TcpUpstream)
     cpdef pause_writing(self)
     @cython.locals(upstream=TcpUpstream)
     cpdef resume_writing(self)

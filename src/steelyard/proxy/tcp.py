@@ -60,7 +60,7 @@ class TcpUpstream:
         downstream = self.downstream
         if downstream is not None:
             downstream.send(data)
-            # It may speak before the client's side knows of it, which cannot hold it back by then.
+            # Here, and not in the client's `pause_writing`: it may speak before the client's side knows of it.
             if downstream.full and self.transport is not None:
                 self.transport.pause_reading()
 
@@ -138,9 +138,7 @@ class TcpDownstream(Reach):
         self.asked_at = now
         self.idle_s = connections.tunnel_s
         self.context.wheel.expect(self, now + self.idle_s)
-        if self.full:
-            upstream.transport.pause_reading()
-        elif not upstream.ended:
+        if not (self.full or upstream.ended):
             upstream.transport.resume_reading()  # it may have been held back before it was known here
         if self.ahead:
             upstream.transport.write(self.ahead)
@@ -191,9 +189,6 @@ class TcpDownstream(Reach):
     def pause_writing(self) -> None:
         self.full = True
         self.unsent = self.held_bytes()
-        upstream = self.upstream
-        if upstream is not None and upstream.transport is not None:
-            upstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.full = False
