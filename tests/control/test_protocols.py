@@ -168,3 +168,7 @@ def test_a_unix_socket_is_no_backend_of_its_own_listener() -> None:
 
 def test_a_listener_of_http_may_be_its_own_backend_and_says_508() -> None:
     assert 1 == len(load(file("http", backend="localhost:80")).pools[0].backends)
+
+
+def test_one_that_is_started_here_has_an_address_of_its_own() -> None:
+    assert 1 == len(load(file("tcp").replace("'a:1'", "{run: 'server {port}'}")).pools)

@@ -141,9 +141,9 @@ def _loops(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") -> 
     ]
 
 
-def _same(bind: tuple[str, int] | str, address: tuple[str, int] | str) -> bool:
-    """Whether who connects there comes to who listens here."""
-    if isinstance(bind, str) or isinstance(address, str):
+def _same(bind: tuple[str, int] | str, address: tuple[str, int] | str | None) -> bool:
+    """Whether who connects there comes to who listens here. None: of a backend that is started here."""
+    if address is None or isinstance(bind, str) or isinstance(address, str):
         return bind == address
     return bind[1] == address[1] and (bind[0] == address[0] or (bind[0] in _EVERYWHERE and address[0] in _HERE))
 
