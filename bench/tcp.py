@@ -72,7 +72,7 @@ class _Echo:
         self.port = int(self._line())
 
     def begin(self, what: str) -> None:
-        """Ask for something that begins with 'ready`."""
+        """Ask for something that begins with `ready`."""
         self._say(what)
         if self._line() != "ready":
             raise BenchError("the clients of the TCP measurement did not get ready")

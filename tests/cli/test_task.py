@@ -87,7 +87,7 @@ def test_a_broker_that_is_not_there_is_said() -> None:
         port = sock.getsockname()[1]
     result = invoke("send", "Short", "--port", port)
     assert 1 == result.exit_code
-    assert f"[Client] no answer from 127.0.0.1, port {port}: " in result.output
+    assert f"[Client] no answer from 127.0.0.1, port {port}: connection refused\n" in result.output
 
 
 def test_many_tasks_are_sent_some_at_once_and_summed_up() -> None:
@@ -129,12 +129,17 @@ def test_wrong_usage_is_two(arguments: tuple[str, ...]) -> None:
     assert 2 == invoke(*arguments).exit_code
 
 
+def test_a_policy_behind_a_colon_is_told_where_it_belongs() -> None:
+    output = " ".join(invoke("send", "Long:hash").output.replace("│", " ").split())
+    assert "'Long:hash' is no kind of work; write Long --policy hash" in output
+
+
 def test_a_port_that_is_taken_is_said_with_the_mend() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         result = invoke("serve", "--id", 3, "--port", port)
     assert 1 == result.exit_code
-    assert f"worker 3 cannot listen on 127.0.0.1, port {port}: " in result.output
+    assert f"worker 3 cannot listen on 127.0.0.1, port {port}: address already in use; write " in result.output
     assert "write another --port" in result.output
 
 

@@ -142,3 +142,33 @@ def test_a_unix_socket_is_a_backend_with_a_path() -> None:
     expected = "pools.app.backends[0]: has the path 'app.sock', which is not absolute"
     (problem,) = problems(file("http", backend="unix:app.sock"))
     assert expected in problem
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp", "task"])
+@pytest.mark.parametrize(("bind", "backend"), [(":80", "localhost:80"), ("10.0.0.1:80", "10.0.0.1:80")])
+def test_a_listener_is_no_backend_of_its_own_pool(protocol: str, bind: str, backend: str) -> None:
+    (problem,) = problems(file(protocol, backend=backend).replace("':80'", f"'{bind}'"))
+    assert f"a.yaml:4: pools.app.backends[0]: is listener front itself (got {backend}); write where the server is" == (
+        problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("bind", "backend"),
+    [(":80", "10.0.0.1:80"), ("10.0.0.1:80", "localhost:80"), (":80", "localhost:81"), ("unix:/a", "unix:/b")],
+)
+def test_another_one_of_the_same_port_is(bind: str, backend: str) -> None:
+    assert 1 == len(load(file("tcp", backend=backend).replace("':80'", f"'{bind}'")).pools[0].backends)
+
+
+def test_a_unix_socket_is_no_backend_of_its_own_listener() -> None:
+    (problem,) = problems(file("tcp", backend="unix:/a").replace("':80'", "unix:/a"))
+    assert "pools.app.backends[0]: is listener front itself" in problem
+
+
+def test_a_listener_of_http_may_be_its_own_backend_and_says_508() -> None:
+    assert 1 == len(load(file("http", backend="localhost:80")).pools[0].backends)
+
+
+def test_one_that_is_started_here_has_an_address_of_its_own() -> None:
+    assert 1 == len(load(file("tcp").replace("'a:1'", "{run: 'server {port}'}")).pools)

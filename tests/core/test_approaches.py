@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
-from steelyard.core.approaches import Approaches, known, names_of, own
+from steelyard.core.approaches import APPROACH, Approaches, known, names_of, own
 from steelyard.core.backend import Backend
 from steelyard.core.guard import Guarded, Outside
 from steelyard.core.policies.prequal import Prequal
@@ -30,7 +30,7 @@ class Wish(Pick):
         self.approach = approach
 
     def get(self, name: str) -> str | None:
-        return self.approach if name == "approach" else None
+        return self.approach if name == APPROACH else None
 
 
 def spec(policy: str = "round_robin", hosts: str = "abc", approaches: bool = True) -> PoolSpec:

@@ -131,14 +131,14 @@ async def test_an_upgrade_keeps_the_sockets_and_what_is_owed_is_passed_on(tmp_pa
 
 
 async def test_a_port_that_somebody_has_is_named_with_what_shows_who(tmp_path: Path) -> None:
-    async with servers(1) as (backend,):
+    async with servers(2) as (backend, other):
         config = of_workers(2, backend.port)
         async with balancing(tmp_path, config) as lb:
-            config["listeners"]["more"] = {"bind": f"{HOST}:{backend.port}", "protocol": "udp", "pool": "web"}
+            config["listeners"]["more"] = {"bind": f"{HOST}:{other.port}", "protocol": "udp", "pool": "web"}
             lb.write(config)
             answer = await lb.ask("reload")
-            assert f"{HOST}:{backend.port}: the port is in use" in answer["failed"]
-            assert f"ss -lunp sport = :{backend.port}" in answer["failed"]
+            assert f"{HOST}:{other.port}: the port is in use" in answer["failed"]
+            assert f"ss -lunp sport = :{other.port}" in answer["failed"]
 
 
 async def test_a_listener_of_connections_may_have_the_same_port(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from steelyard.core.approaches import APPROACH
+from steelyard.errors import ProtocolError
 from steelyard.proxy.body_start import BodyStart
 from steelyard.proxy.request import Request
 from steelyard.wire.http1 import scan_request
@@ -139,3 +141,14 @@ def test_what_was_sent_twice_is_nothing_to_who_asks_for_one(name: str, expected:
         "Cookie: b=1; c=3",
     )
     assert expected == request.one(name)
+
+
+@pytest.mark.parametrize("field", ["approach: random", ":approach: random", "header: random"])
+def test_a_client_of_http_cannot_name_an_approach(field: str) -> None:
+    assert a_request(*ASKED[:2]).get(APPROACH) is None
+    try:
+        request = a_request(*ASKED[:2], field)
+    except ProtocolError:
+        assert field.startswith(":")
+    else:
+        assert request.get(APPROACH) is None

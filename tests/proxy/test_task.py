@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from steelyard.core.crowd import Crowd
-from steelyard.core.spec import TASK, TCP, EjectionSpec, ListenerTimeouts, PoolTimeouts, RetrySpec
+from steelyard.core.router import Router
+from steelyard.core.spec import (
+    TASK,
+    TCP,
+    EjectionSpec,
+    ListenerTimeouts,
+    PoolTimeouts,
+    RespondSpec,
+    RetrySpec,
+    RouteSpec,
+)
 from steelyard.proxy.task import LINGER_BYTES, TaskDownstream
 from tests.fakes import CLIENT, FakeTransport, Peer, World
 
@@ -204,6 +214,19 @@ def test_a_client_that_goes_before_it_has_asked_was_never_there(world: TaskWorld
     client >> data
     client.reset()
     assert [] == world.records
+
+
+@pytest.mark.parametrize("routes", [(RouteSpec(path="/a", pool="web"),), (RouteSpec(respond=RespondSpec(200, "hi")),)])
+def test_one_that_asks_when_its_listener_has_become_one_of_http_is_told(
+    world: TaskWorld, routes: tuple[RouteSpec, ...]
+) -> None:
+    client = world.client()
+    client >> b"AppID:Lo"
+    world.context.adopt(world.listener, Router(routes), ())
+    client >> b"ng:round_robin"
+    world.turn(0.3)
+    client << b"ERROR: no tasks are taken here any more; connect again\n"
+    assert (["stopping"], []) == (world.words, world.dialled)
 
 
 def test_a_client_that_closes_its_side_without_a_word_is_let_go(world: TaskWorld) -> None:

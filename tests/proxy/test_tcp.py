@@ -1,12 +1,15 @@
 """TCP passed on, with fake transports: what comes from one side leaves to the other, and so does each way to end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from socket import socket
+from typing import Any
 
 import pytest
 
-from steelyard.core.spec import EjectionSpec, PoolTimeouts
+from steelyard.core.router import Router
+from steelyard.core.spec import EjectionSpec, PoolTimeouts, RespondSpec, RouteSpec
 from steelyard.proxy.tcp import TcpDownstream
-from tests.fakes import Peer, World
+from tests.fakes import FakeTransport, Peer, World
 
 Make = Callable[..., World]
 
@@ -85,6 +88,86 @@ def test_a_client_that_leaves_while_we_connect_leaves_nothing_behind(world: Worl
     connect(world).reset()
     assert ([], {}) == (world.dialled, world.in_flight)
     assert [(0, "client_gone")] == world.outcomes
+
+
+class Hasty(World):
+    """Whose backends speak before the event loop has come round to telling that they are there."""
+
+    said = b""
+    ends = False
+    then: Callable[[], object] = staticmethod(lambda: None)
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        connected = self.loop.create_connection
+
+        async def create_connection(factory: Callable[[], Any], sock: socket) -> tuple[FakeTransport, Any]:
+            transport, protocol = await connected(factory, sock)
+            if self.said:
+                protocol.data_received(self.said)
+            if self.ends:
+                transport.eof_arriving = transport.eof_arrived = True
+                assert protocol.eof_received()
+            self.then()
+            return transport, protocol
+
+        self.loop.create_connection = create_connection  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def hasty() -> Iterator[Hasty]:
+    world = Hasty()
+    yield world
+    world.over()
+
+
+@pytest.mark.parametrize("asks", [b"", b"early"])
+def test_a_backend_that_ends_at_once_is_ended_politely(hasty: Hasty, asks: bytes) -> None:
+    hasty.said, hasty.ends = b"220 ready", True
+    client = connect(hasty)
+    if asks:
+        client >> asks
+    client.eof()
+    backend = hasty.accept("a")
+    backend << asks
+    client << b"220 ready"
+    assert ("closed", "closed") == (client.end, backend.end)
+    assert [(0, "-")] == hasty.outcomes
+
+
+def test_a_backend_that_floods_at_once_is_held_back_at_once(hasty: Hasty) -> None:
+    hasty.said = b"f" * 100
+    client = connect(hasty).stop_reading(10)
+    backend = hasty.accept("a")
+    assert not backend.transport.reading
+    client.read()
+    client << b"f" * 100
+    backend >> b"more"
+    client << b"more"
+
+
+def test_one_that_was_held_back_is_read_when_its_client_has_read_by_then(hasty: Hasty) -> None:
+    hasty.said = b"f" * 100
+    client = connect(hasty).stop_reading(10)
+    hasty.then = client.read
+    backend = hasty.accept("a")
+    client << b"f" * 100
+    backend >> b"more"
+    client << b"more"
+
+
+def test_a_backend_that_speaks_when_its_client_has_just_gone_is_not_heard(hasty: Hasty) -> None:
+    client = connect(hasty)
+    upstream = client.transport.protocol.dial.upstream
+
+    def goes() -> None:
+        client.reset()
+        assert 0 == len(hasty.in_flight)
+        upstream.data_received(b"220 ready")  # the task of the dial is ended in a later round
+
+    hasty.then = goes
+    hasty.accept("a")
+    assert [(0, "client_gone")] == hasty.outcomes
 
 
 def test_a_reset_of_the_client_is_one_for_the_backend(world: World) -> None:
@@ -166,6 +249,43 @@ def test_where_nothing_passes_for_too_long_both_are_reset(make: Make) -> None:
     assert [(0, "idle")] == world.outcomes
 
 
+def test_who_reads_slowly_is_not_idle(make: Make) -> None:
+    world = make(timeouts=PoolTimeouts(tunnel_s=10.0))
+    client, backend = linked(world)
+    client.stop_reading()
+    backend.stop_reading()
+    backend >> b"x" * 30
+    client >> b"y" * 30
+    for _ in range(3):
+        world.turn(9.0)
+        client.read(5)
+        world.turn(9.0)
+        backend.read(5)
+    assert ("open", "open") == (client.end, backend.end)
+    client.read()
+    backend.read()
+    world.turn(9.0)
+    assert ("open", 30, 30) == (client.end, len(client.take()), len(backend.take()))
+    world.turn(1.2)
+    assert ("reset", "reset") == (client.end, backend.end)
+    assert [(0, "idle")] == world.outcomes
+
+
+def test_the_last_bytes_go_out_as_long_as_they_are_read(world: World) -> None:
+    client, backend = linked(world)
+    client.stop_reading(1)
+    client.eof()
+    upstream = backend.transport.protocol
+    upstream.data_received(b"abcdef")
+    upstream.eof_received()
+    for _ in range(4):
+        world.turn(world.context.write_s - 1.0)
+        client.read(1)
+    assert (b"abcde", False) == (client.take(), client.transport.lost)
+    world.turn(2 * world.context.write_s)
+    assert (True, True) == (client.transport.sock.resets, client.transport.lost), "what is cut off does not look whole"
+
+
 def test_the_last_bytes_get_the_write_timeout(world: World) -> None:
     client, backend = linked(world)
     client.stop_reading(3)
@@ -177,7 +297,7 @@ def test_the_last_bytes_get_the_write_timeout(world: World) -> None:
     assert ("closed", b"abc") == (client.end, client.take())
     assert not client.transport.lost
     world.turn(world.context.write_s + 1.0)
-    assert client.transport.lost
+    assert (True, True) == (client.transport.sock.resets, client.transport.lost)
     assert [(0, "-")] == world.outcomes
 
 
@@ -212,3 +332,13 @@ def test_a_backend_that_is_gone_at_once_ends_it_too(world: World) -> None:
     world.loop.settle()
     assert ("reset", {}) == (client.end, world.in_flight)
     assert [(0, "closed_early")] == world.outcomes
+
+
+@pytest.mark.parametrize("routes", [(RouteSpec(path="/a", pool="web"),), (RouteSpec(respond=RespondSpec(200, "hi")),)])
+def test_one_that_was_coming_when_its_listener_became_one_of_http_is_reset(
+    world: World, routes: tuple[RouteSpec, ...]
+) -> None:
+    world.context.adopt(world.listener, Router(routes), ())
+    client = connect(world)
+    assert ([], "reset") == (world.dialled, client.end)
+    assert [(0, "stopping")] == world.outcomes

@@ -72,14 +72,14 @@ def serve(
     ] = None,
 ) -> None:
     from steelyard.cli.task_worker import run
+    from steelyard.proxy.dial import why
 
     listen_at = FIRST_PORT + number if port is None else port
     try:
         run(number, scale, host, listen_at)
     except OSError as exc:
-        reason = (exc.strerror or str(exc)).lower()
         typer.echo(
-            f"worker {number} cannot listen on {host}, port {listen_at}: {reason}; write another --port", err=True
+            f"worker {number} cannot listen on {host}, port {listen_at}: {why(exc)}; write another --port", err=True
         )
         raise typer.Exit(1) from None
 
@@ -107,6 +107,9 @@ def send(
     from steelyard.errors import ProtocolError
     from steelyard.wire.task import parse
 
+    if ":" in kind:
+        meant, _, rest = kind.partition(":")
+        raise typer.BadParameter(f"{kind!r} is no kind of work; write {meant} --policy {rest or 'NAME'}")
     request = f"AppID:{kind}" if policy is None else f"AppID:{kind}:{policy}"
     data = request.encode("utf-8", "surrogateescape")
     try:  # whether the policy is known is the broker's to say

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from steelyard.proxy.dial import why
 from steelyard.wire.task import ERROR, shown
 
 PATIENCE_S: Final = 120.0  # the broker gives its worker 60 s
@@ -55,8 +56,8 @@ async def one(request: bytes, ends: bool, host: str, port: int, answers: Answers
         data = await asked(request, ends, host, port)
     except OSError as exc:
         ours = isinstance(exc, TimeoutError) and exc.errno is None  # the system's own has a number
-        why = f"within {PATIENCE_S:g} s" if ours else f"from {host}, port {port}: {(exc.strerror or str(exc)).lower()}"
-        text = f"no answer {why}"
+        reason = f"within {PATIENCE_S:g} s" if ours else f"from {host}, port {port}: {why(exc)}"
+        text = f"no answer {reason}"
         say(f"[Client] {text}")
     else:
         well = bool(data) and not data.startswith(ERROR)

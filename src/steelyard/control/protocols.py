@@ -31,6 +31,9 @@ _OF_TIMEOUTS: Final = {TCP: {"connect_s", "tunnel_s"}, TASK: {"connect_s", "resp
 # Whose servers need not bear a connection that asks nothing: what a plain check is.
 _UNCHECKED: Final = (TASK, UDP)
 CLIENT: Final = "client_ip"
+# Addresses of all of the machine's, and names of this machine.
+_EVERYWHERE: Final = ("0.0.0.0", "::")
+_HERE: Final = ("127.0.0.1", "::1", "localhost", *_EVERYWHERE)
 
 
 def idle_fields(protocol: str, names: Iterable[str]) -> set[str]:
@@ -97,7 +100,7 @@ def is_checked(spoken: Iterable[str]) -> bool:
 
 def pools_fit(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") -> None:
     """Each pool has what the listeners read that lead to it, and nothing else."""
-    faults: list[Fault] = []
+    faults = _loops(listeners, pools)
     for name, spoken in users(listeners).items():
         pool = pools.get(name)
         if pool is None:
@@ -122,6 +125,27 @@ def pools_fit(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") 
             faults.append(Fault(message, "add a health_check", at=("pools", name, "retry", "mark_down")))
     if faults:
         raise Faults(faults)
+
+
+def _loops(listeners: "Mapping[str, Listener]", pools: "Mapping[str, Pool]") -> list[Fault]:
+    """Listeners that are backends of their own pool: one client would be passed round until nothing is left.
+
+    HTTP is told by `Via` (508), and may be.
+    """
+    return [
+        Fault(f"is listener {name} itself", "write where the server is", at=("pools", listener.pool, "backends", at))
+        for name, listener in listeners.items()
+        if (listener.protocol or HTTP) != HTTP and listener.pool in pools
+        for at, backend in enumerate(pools[listener.pool].backends)
+        if _same(listener.bind, backend.address)
+    ]
+
+
+def _same(bind: tuple[str, int] | str, address: tuple[str, int] | str | None) -> bool:
+    """Whether who connects there comes to who listens here. None: of a backend that is started here."""
+    if address is None or isinstance(bind, str) or isinstance(address, str):
+        return bind == address
+    return bind[1] == address[1] and (bind[0] == address[0] or (bind[0] in _EVERYWHERE and address[0] in _HERE))
 
 
 def _unread(pool: "Pool", spoken: set[str]) -> list[tuple[str, ...]]:

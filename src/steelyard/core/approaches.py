@@ -19,8 +19,9 @@ from steelyard.core.policy import UNKNOWN_S, Pick, Policy, names, registered
 from steelyard.core.spec import PolicySpec
 from steelyard.core.table import TURN, Table
 
-# What a request is asked for: the name of a policy, or None for the pool's own.
-APPROACH: Final = "approach"
+# What a request is asked for: the name of a policy, or None for the pool's own. With a colon, which no field of HTTP
+# has in its name: a client of HTTP, whose requests may come to the same pool, has no say in that.
+APPROACH: Final = ":approach"
 IN_TURN: Final = "round_robin"
 
 

@@ -118,6 +118,7 @@ class Dial(Timed):
         self.wheel.forget(self)
         if self.task is not None and not self.task.done():
             self.task.cancel()
+            self.upstream.close()  # it may be open already, and hear from its backend before the task is run
 
 
 def why(exc: OSError) -> str:

@@ -28,7 +28,8 @@ def reset(transport: Transport | None) -> int:
     """Close at once, so that the other end sees that something was cut off. Returns 0."""
     if transport is not None:
         sock = transport.get_extra_info("socket")
-        if sock is not None and not transport.is_closing():
+        # One that is closing, and has not sent all, is open still; any other that is closing may be closed.
+        if sock is not None and (not transport.is_closing() or transport.get_write_buffer_size()):
             sock.setsockopt(SOL_SOCKET, SO_LINGER, RESET_ON_CLOSE)
         transport.abort()
     return 0

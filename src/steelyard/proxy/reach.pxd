@@ -3,6 +3,7 @@
 cimport cython
 from steelyard.core.backend cimport Backend
 from steelyard.core.pool cimport Pool
+from steelyard.core.router cimport Route
 from steelyard.proxy.call cimport Call
 from steelyard.proxy.connections cimport PoolConnections
 from steelyard.proxy.context cimport ListenerContext
@@ -29,6 +30,8 @@ cdef class Reach(Guest):
     cpdef on_reached(self, object upstream, double now)
     cpdef on_unreached(self, object kind, double now)
     cpdef int reach(self, Call request, double now) except -1
+    @cython.locals(only=Route)
+    cpdef object its_pool(self)
     cpdef object choose(self)
     @cython.locals(connections=PoolConnections)
     cpdef int ask(self, Backend backend, double now) except -1

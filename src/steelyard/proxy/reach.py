@@ -14,7 +14,8 @@ from typing import Any
 from steelyard.core.backend import Backend
 from steelyard.core.policy import UNKNOWN_S
 from steelyard.core.pool import Refusal
-from steelyard.errors import NONE_UP, Kind, Side
+from steelyard.core.router import Route
+from steelyard.errors import NONE_UP, STOPPING, Kind, Side
 from steelyard.observe.accesslog import Record
 from steelyard.observe.counters import RETRIES, RETRIES_REFUSED
 from steelyard.proxy.call import Call
@@ -67,7 +68,10 @@ class Reach(Guest):
         self.request = request
         self.started = now
         if self.connections is None:
-            self.connections = self.context.router.only.pool  # type: ignore[union-attr, assignment]
+            self.connections = self.its_pool()
+            if self.connections is None:
+                self.on_unreached(STOPPING, now)
+                return 0
         chosen = self.choose()
         if isinstance(chosen, Backend):
             self.ask(chosen, now)
@@ -75,6 +79,12 @@ class Reach(Guest):
             refusal: Refusal = chosen
             self.on_unreached(refusal.kind, now)
         return 0
+
+    def its_pool(self) -> PoolConnections | None:
+        """Its listener's; None where a reload has made that one of http, with routes, while this one was coming."""
+        only: Route | None = self.context.router.only
+        pool: PoolConnections | None = None if only is None else only.pool  # type: ignore[assignment]
+        return pool
 
     def choose(self) -> Backend | Refusal:
         """Acquire a backend."""

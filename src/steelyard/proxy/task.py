@@ -215,12 +215,15 @@ class TaskDownstream(Reach):
             self.context.wheel.expect(self, min(self.head_by, now + GRACE_S[said]))
 
     def names(self) -> frozenset[str]:
-        """The approaches that its listener's pool has."""
-        connections: PoolConnections = self.context.router.only.pool  # type: ignore[union-attr, assignment]
-        return names_of(connections.pool.policy)
+        """The approaches that its listener's pool has: none, where a reload has given it another use."""
+        connections: PoolConnections | None = self.its_pool()
+        return frozenset() if connections is None else names_of(connections.pool.policy)
 
     def decide(self, now: float) -> None:
         """Take what has come for the request."""
+        if self.its_pool() is None:
+            self.turn_away(errors.STOPPING, error_line("no tasks are taken here any more; connect again"), now)
+            return
         try:
             task = parse(self.bytes_in, self.names())
         except ProtocolError as exc:

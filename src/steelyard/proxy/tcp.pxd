@@ -19,6 +19,7 @@ cdef class TcpUpstream:
     cpdef bint fit(self)
     cpdef close(self)
     cpdef connection_made(self, transport)
+    @cython.locals(downstream=TcpDownstream)
     cpdef data_received(self, bytes data)
     @cython.locals(downstream=TcpDownstream)
     cpdef bint eof_received(self)
@@ -35,6 +36,7 @@ cdef class TcpDownstream(Reach):
     cdef bytes ahead
     cdef readonly bint ended
     cdef readonly bint full
+    cdef long long unsent
     cdef readonly bint over
     cdef bint awaited
     cdef double idle_s
@@ -49,10 +51,12 @@ cdef class TcpDownstream(Reach):
     @cython.locals(upstream=TcpUpstream)
     cpdef bint eof_received(self)
     cdef pass_end_on(self, TcpUpstream upstream)
-    @cython.locals(upstream=TcpUpstream)
     cpdef pause_writing(self)
     @cython.locals(upstream=TcpUpstream)
     cpdef resume_writing(self)
+    @cython.locals(upstream=TcpUpstream, size=long)
+    cdef long long held_bytes(self)
+    cdef passed(self)
     @cython.locals(now=double)
     cdef send(self, bytes data)
     cdef on_upstream_end(self)
@@ -60,6 +64,7 @@ cdef class TcpDownstream(Reach):
     @cython.locals(upstream=TcpUpstream)
     cdef end_both(self)
     cpdef connection_lost(self, exc)
+    @cython.locals(left=long)
     cpdef on_deadline(self, double now)
     cpdef cut(self)
     @cython.locals(upstream=TcpUpstream)

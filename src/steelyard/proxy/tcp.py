@@ -57,8 +57,12 @@ class TcpUpstream:
             self.close()
 
     def data_received(self, data: bytes) -> None:
-        if self.downstream is not None:
-            self.downstream.send(data)
+        downstream = self.downstream
+        if downstream is not None:
+            downstream.send(data)
+            # Here, and not in the client's `pause_writing`: it may speak before the client's side knows of it.
+            if downstream.full and self.transport is not None:
+                self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         """It sends no more: True keeps our side open, as the client may have more to say."""
@@ -80,20 +84,23 @@ class TcpUpstream:
         self.full = True
         downstream = self.downstream
         if downstream is not None and downstream.transport is not None:
+            downstream.unsent = downstream.held_bytes()
             downstream.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.full = False
         downstream = self.downstream
-        if downstream is not None and downstream.transport is not None and not downstream.ended:
-            downstream.transport.resume_reading()
+        if downstream is not None and downstream.transport is not None:
+            downstream.passed()
+            if not downstream.ended:
+                downstream.transport.resume_reading()
 
 
 class TcpDownstream(Reach):
     """The client's side of a connection, and the owner of both.
 
     ahead: what the client has sent before there was a backend. ended: it sends no more. full: it reads too slowly.
-    over: the end is counted; at most the last bytes go out still.
+    unsent: bytes in our hands, at the last look. over: the end is counted; at most the last bytes go out still.
     """
 
     def __init__(self, context: ListenerContext) -> None:
@@ -102,6 +109,7 @@ class TcpDownstream(Reach):
         self.ahead = b""
         self.ended = False
         self.full = False
+        self.unsent = 0
         self.over = False
         self.awaited = False
         self.idle_s = 0.0
@@ -130,8 +138,8 @@ class TcpDownstream(Reach):
         self.asked_at = now
         self.idle_s = connections.tunnel_s
         self.context.wheel.expect(self, now + self.idle_s)
-        if self.full:
-            upstream.transport.pause_reading()
+        if not (self.full or upstream.ended):
+            upstream.transport.resume_reading()  # it may have been held back before it was known here
         if self.ahead:
             upstream.transport.write(self.ahead)
             self.ahead = b""
@@ -180,15 +188,28 @@ class TcpDownstream(Reach):
 
     def pause_writing(self) -> None:
         self.full = True
-        upstream = self.upstream
-        if upstream is not None and upstream.transport is not None:
-            upstream.transport.pause_reading()
+        self.unsent = self.held_bytes()
 
     def resume_writing(self) -> None:
         self.full = False
         upstream = self.upstream
-        if upstream is not None and upstream.transport is not None and not upstream.ended:
-            upstream.transport.resume_reading()
+        if upstream is not None and upstream.transport is not None:
+            self.passed()
+            if not upstream.ended:
+                upstream.transport.resume_reading()
+
+    def held_bytes(self) -> int:
+        """What is in our hands for who reads slowly, either way."""
+        upstream = self.upstream
+        size: int = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if upstream is not None and upstream.transport is not None:
+            size += upstream.transport.get_write_buffer_size()
+        return size
+
+    def passed(self) -> None:
+        """What was in our hands has been read."""
+        self.unsent = self.held_bytes()
+        self.deadline = self.context.wheel.now() + self.idle_s
 
     # Its backend sends.
 
@@ -203,8 +224,8 @@ class TcpDownstream(Reach):
             self.transport.write(data)
 
     def on_upstream_end(self) -> None:
-        """The backend sends no more."""
-        if self.ended:
+        """The backend sends no more. It may do so before it is reached: then `on_reached` ends both."""
+        if self.ended and self.upstream is not None:
             self.end_both()
         elif self.transport is not None:
             half_close(self.transport)
@@ -235,7 +256,11 @@ class TcpDownstream(Reach):
         self.depart()
 
     def on_deadline(self, now: float) -> None:
-        if self.over:  # what is left of it does not go out
+        left = self.held_bytes()
+        if left < self.unsent:  # somebody reads, if slowly
+            self.unsent = left
+            self.context.wheel.expect(self, now + (self.context.write_s if self.over else self.idle_s))
+        elif self.over:  # what is left of it does not go out
             reset(self.transport)
         else:
             self.give_up(errors.IDLE)
@@ -261,6 +286,7 @@ class TcpDownstream(Reach):
         self.over = True
         self.let_go(kind is errors.CLOSED_EARLY, now, True)
         self.note_end(kind, now)
-        # What was written goes out still, for as long as that may take.
+        # What was written goes out still, as long as it is read.
+        self.unsent = self.held_bytes()
         if self.transport is not None:
             self.context.wheel.expect(self, now + self.context.write_s)
