@@ -62,7 +62,7 @@ def test_whatever_a_client_sends_stays_within_its_field_and_line(hostile: str) -
 
 
 def test_bytes_that_never_became_a_request_have_a_record_too() -> None:
-    record = refused_record(1.0, "192.0.2.7", "web", errors.BAD_REQUEST)
+    record = refused_record(1.0, "192.0.2.7", "web", errors.BAD_REQUEST, 400)
     assert (1.0, "192.0.2.7", "web", "-", "-", "-", 400, "bad_request", "-", "-", 0, 0.0, 0, 0) == record
 
 

@@ -49,9 +49,9 @@ def test_where_there_are_checks_a_refusal_counts_as_a_failed_one(datagrams: Make
     stage = datagrams(2, health_check=HealthCheckSpec(fall=2))
     backend = stage.pool.backends[0]
     stage.pool.answered(backend, 0.5)
-    hold_against(stage.connections, backend, CONNECT_FAILED, "refused", 1.0)
+    hold_against(stage.connections, backend, "refused", 1.0)
     assert [] == stage.changes
-    hold_against(stage.connections, backend, CONNECT_FAILED, "refused", 1.1)
+    hold_against(stage.connections, backend, "refused", 1.1)
     assert [(backend.label, False)] == stage.changes
 
 

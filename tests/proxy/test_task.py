@@ -532,6 +532,7 @@ def test_one_with_too_many_connections_is_told_and_closed_at_once(world: TaskWor
     second << b"ERROR: this address has too many connections open already; close one first\n"
     assert "closed" == second.end
     assert ["crowded"] == world.words
+    assert [0] == [record.status for record in world.records], "a status is of HTTP"
     first.reset()
     third = world.client()
     third >> b"AppID:Long:round_robin"

@@ -69,9 +69,9 @@ class Record(NamedTuple):
 OnRecord = Callable[[Record], None]
 
 
-def refused_record(ended: float, client: str, listener: str, kind: Kind) -> Record:
-    """The record of bytes that were refused before they became a request."""
-    return Record(ended, client, listener, "-", "-", "-", kind.status, kind.word, "-", "-", 0, 0.0, 0, 0)
+def refused_record(ended: float, client: str, listener: str, kind: Kind, status: int) -> Record:
+    """The record of bytes that were refused before they became a request. status: with which, 0 for none."""
+    return Record(ended, client, listener, "-", "-", "-", status, kind.word, "-", "-", 0, 0.0, 0, 0)
 
 
 def line(record: Record, clock_offset_s: float) -> str:

@@ -533,7 +533,7 @@ class Downstream(Client):
         self.context.counters.ended(kind)
         if self.context.on_record is not None:
             assert self.peer is not None
-            self.context.on_record(refused_record(now, self.peer.address, self.context.name, kind))
+            self.context.on_record(refused_record(now, self.peer.address, self.context.name, kind, kind.status))
 
     def switch(self, head: ResponseHead) -> None:
         assert self.transport is not None and self.exchange is not None and head.upgrade is not None

@@ -89,7 +89,7 @@ class Guest(Timed):
         context = self.context
         context.counters.ended(kind)
         if context.on_record is not None:
-            context.on_record(refused_record(context.wheel.now(), self.client, context.name, kind))
+            context.on_record(refused_record(context.wheel.now(), self.client, context.name, kind, 0))
         return 0
 
     def depart(self) -> int:

@@ -153,7 +153,7 @@ def send_one_way(
                 listener.no_socket(exc, now)
                 break
             kind = errors.CONNECT_FAILED
-            hold_against(connections, backend, kind, why(exc), now)
+            hold_against(connections, backend, why(exc), now)
             other = None
             if tries < connections.tries:
                 other = acquire_other(connections, request, backend, kind, now, listener.context.counters)

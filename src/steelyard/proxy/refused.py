@@ -31,7 +31,7 @@ def no_socket(exc: OSError) -> Kind | None:
     return _NO_SOCKET.get(exc.errno or 0)
 
 
-def hold_against(connections: PoolConnections, backend: Backend, kind: Kind, detail: str, now: float) -> None:
+def hold_against(connections: PoolConnections, backend: Backend, detail: str, now: float) -> None:
     """Let the pool know that nobody is there."""
     pool = connections.pool
     changed = pool.connect_failed(backend, now)

@@ -270,7 +270,7 @@ class Session(Timed):
             self.at += 1
             self._connect(now)
             return
-        hold_against(self.connections, backend, kind, detail, now)
+        hold_against(self.connections, backend, detail, now)
         other = self._elsewhere(kind, now)
         if other is None:
             if self.latency_s < 0.0:
