@@ -191,8 +191,10 @@ async def test_one_that_ends_is_down_at_once_and_the_next_one_up_at_once(
     stage.hears(0, "ready", 7)
     await rounds()
     assert [True, True] == stage.up()
-    address = stage.pools["web"].backends[0].label
-    assert [f"{address} [down] (pool web): its process has ended", f"{address} [up] (pool web)"] == caplog.messages
+    spec = stage.pools["web"].backends[0].spec.local
+    assert spec is not None
+    called = f"local backend {spec.name}"
+    assert [f"{called} [down] (pool web): its process has ended", f"{called} [up] (pool web)"] == caplog.messages
 
 
 async def test_one_that_fails_enough_checks_hangs_and_is_started_anew_once(stage: Stage) -> None:

@@ -31,6 +31,17 @@ listening on tcp://mail.example.org:80 -> pool c (round_robin): m:25
 """
 
 
+def test_local_backends_are_called_by_their_names() -> None:
+    spec = config.from_mapping(
+        {
+            "listeners": {"web": {"bind": ":80", "pool": "own"}},
+            "pools": {"own": {"backends": [{"run": "app --port {port}", "processes": 2}]}},
+        }
+    )
+    expected = "listening on http://here:80 -> pool own (round_robin): own/0, own/1"
+    assert [expected] == ready_lines(spec, {key_of(spec.listeners[0]): "here:80"})
+
+
 def test_each_listener_is_said_with_where_its_requests_go() -> None:
     addresses = {key_of(one): one.address if one.path else f"{one.name}.example.org:80" for one in SPEC.listeners}
     assert LINES.splitlines() == ready_lines(SPEC, addresses)

@@ -39,7 +39,9 @@ class WrongStatus(CheckFailed):
 
 
 def called(pool: Pool, backend: Backend) -> str:
-    """What a log calls a backend: `http://localhost:8001`, `tcp://localhost:5432` or `unix:/run/app.sock`."""
+    """What a log calls a backend: `http://localhost:8001`, `unix:/run/app.sock`, `local backend web/0`."""
+    if backend.spec.local is not None:
+        return f"local backend {backend.spec.local.name}"
     return backend.label if backend.spec.path is not None else f"{pool.spec.protocol}://{backend.label}"
 
 

@@ -35,6 +35,5 @@ def reload_line(reload: Mapping[str, Any]) -> str:
 
 def _shown(backends: Sequence[BackendSpec]) -> str:
     more = len(backends) - SHOWN_BACKENDS
-    return ", ".join(backend.address for backend in backends[:SHOWN_BACKENDS]) + (
-        f" and {more} more" if more > 0 else ""
-    )
+    names = [one.address if one.local is None else one.local.name for one in backends[:SHOWN_BACKENDS]]
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
