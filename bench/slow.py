@@ -8,10 +8,8 @@ a fresh process; the best round of each counts, for where others use the machine
     python -m bench.slow      this alone: it needs wrk and taskset, for its backend is a second Steelyard
 """
 
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 
-from bench import idle, load, machine, processes
+from bench import idle, load, processes
+from bench.alone import alone
 from bench.failure import BenchError
 from bench.workload import CASES, body
 
@@ -152,27 +152,18 @@ def ratio(samples: Sequence[Slow], kind: str) -> float | None:
 
 def main() -> int:
     """Measure and show this table alone; gives the exit status."""
+    return alone("wrk", measure=_this)
+
+
+def _this(directory: Path, balancer_core: int, load_core: int, console: Console) -> list[Table]:
     from bench import table  # which shows all tables, this one included
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    try:
-        machine.check_programs("wrk", "taskset")
-        idle.raise_descriptor_limit(SLOW)
-        balancer_core, load_core = machine.two_cores()
-        os.sched_setaffinity(0, {load_core})
-        samples = []
-        with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name:
-            for sample in measure(Path(name), balancer_core, load_core):
-                console.print(f"round {sample.round}, {KINDS[sample.kind]}: p99 {sample.p99_us / 1000:.2f} ms")
-                samples.append(sample)
-    except BenchError as error:
-        console.print(f"bench: {error}", style="red", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("bench: interrupted; every process it started has ended")
-        return 130
-    console.print(table.of_slow(samples))
-    return 0
+    idle.raise_descriptor_limit(SLOW)
+    samples = []
+    for sample in measure(directory, balancer_core, load_core):
+        console.print(f"round {sample.round}, {KINDS[sample.kind]}: p99 {sample.p99_us / 1000:.2f} ms")
+        samples.append(sample)
+    return [table.of_slow(samples)]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,9 @@ CPU time of an exchange over kept connections, both balancers in turn within sec
 each connection has asked once, and stays, with its backend's.
 """
 
-import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +17,10 @@ from statistics import median
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 
-from bench import accounting, balancers, idle, machine, processes
+from bench import accounting, balancers, idle, processes
+from bench.alone import alone
 from bench.balancers import Balancer
 from bench.failure import BenchError
 
@@ -165,31 +165,19 @@ def ratio(samples: Sequence[Tcp], case: str) -> float | None:
 
 def main() -> int:
     """Measure and show these alone; gives the exit status."""
+    return alone("haproxy", measure=_these)
+
+
+def _these(directory: Path, balancer_core: int, load_core: int, console: Console) -> list[Table]:
     from bench import table  # which shows all tables, these included
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    try:
-        machine.check_programs("haproxy", "taskset")
-        most = can_hold()
-        idle.raise_descriptor_limit(2 * most)
-        balancer_core, load_core = machine.two_cores()
-        os.sched_setaffinity(0, {load_core})
-        samples = []
-        with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name:
-            directory = Path(name)
-            for sample in measure(directory, balancer_core, load_core, ROUNDS, SECONDS):
-                console.print(f"round {sample.round}, {TITLES[sample.case]}, {sample.balancer}: {sample.cpu_us:.2f} us")
-                samples.append(sample)
-            held = list(hold(directory, balancer_core, load_core, most))
-    except BenchError as error:
-        console.print(f"bench: {error}", style="red", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("bench: interrupted; every process it started has ended")
-        return 130
-    for one in table.of_tcp(samples, held):
-        console.print(one)
-    return 0
+    most = can_hold()
+    idle.raise_descriptor_limit(2 * most)
+    samples = []
+    for sample in measure(directory, balancer_core, load_core, ROUNDS, SECONDS):
+        console.print(f"round {sample.round}, {TITLES[sample.case]}, {sample.balancer}: {sample.cpu_us:.2f} us")
+        samples.append(sample)
+    return table.of_tcp(samples, list(hold(directory, balancer_core, load_core, most)))
 
 
 if __name__ == "__main__":

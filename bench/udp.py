@@ -9,14 +9,12 @@ counts, for where others use the machine a loss says more of them than of us.
     python -m bench.udp      this alone
 """
 
-import os
 import re
 import select
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,8 +24,10 @@ from statistics import median
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 
-from bench import accounting, balancers, idle, machine, processes
+from bench import accounting, balancers, idle, processes
+from bench.alone import alone
 from bench.failure import BenchError
 
 CLIENTS: Final = 1000
@@ -205,28 +205,18 @@ def typical(samples: Sequence[Udp], balancer: str, rate: int) -> tuple[float, fl
 
 def main() -> int:
     """Measure and show this table alone; gives the exit status."""
+    return alone(measure=_this)
+
+
+def _this(directory: Path, balancer_core: int, load_core: int, console: Console) -> list[Table]:
     from bench import table  # which shows all tables, this one included
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    try:
-        machine.check_programs("taskset")
-        idle.raise_descriptor_limit(CLIENTS)
-        balancer_core, load_core = machine.two_cores()
-        os.sched_setaffinity(0, {load_core})
-        samples = []
-        with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as name:
-            Path(name).chmod(0o755)
-            for sample in measure(Path(name), balancer_core, load_core):
-                console.print(f"round {sample.round}, {sample.balancer}, {sample.rate:,}/s: {sample.lost} lost")
-                samples.append(sample)
-    except BenchError as error:
-        console.print(f"bench: {error}", style="red", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("bench: interrupted; every process it started has ended")
-        return 130
-    console.print(table.of_udp(samples))
-    return 0
+    idle.raise_descriptor_limit(CLIENTS)
+    samples = []
+    for sample in measure(directory, balancer_core, load_core):
+        console.print(f"round {sample.round}, {sample.balancer}, {sample.rate:,}/s: {sample.lost} lost")
+        samples.append(sample)
+    return [table.of_udp(samples)]
 
 
 if __name__ == "__main__":
