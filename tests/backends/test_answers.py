@@ -29,7 +29,13 @@ def test_what_was_raised_is_the_cause_and_has_the_workers_traceback_as_a_note() 
 
 
 def test_what_cannot_be_carried_is_told_of() -> None:
-    for task, text in ((("raise_odd",), "Odd: one and two"), (("raise_unspeakable",), "Unspeakable: (and no text")):
+    for task, text in (
+        (("raise_odd",), "Odd: one and two"),
+        (("raise_unspeakable",), "Unspeakable: (and no text"),
+        (("raise_noteless",), "Noteless: "),
+        (("raise_ending",), "Ending: "),
+        (("raise_own_words",), "Own: own words"),
+    ):
         _, cause = told(task)
         assert isinstance(cause, RemoteError)
         assert str(cause).startswith(text)
@@ -48,6 +54,12 @@ def test_a_value_that_cannot_be_unpickled_is_a_failure_like_others() -> None:
     _, cause = read(kind, body)
     assert isinstance(cause, NotPicklable)
     assert "its value cannot be unpickled here: RuntimeError: not here" == str(cause)
+
+
+def test_a_value_whose_unpickling_would_end_the_program_does_not() -> None:
+    _, cause = told(("ending",))
+    assert isinstance(cause, NotPicklable)
+    assert "its value cannot be unpickled here: SystemExit: 3" == str(cause)
 
 
 def test_a_task_that_the_worker_cannot_read_is_said() -> None:

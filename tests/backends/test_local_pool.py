@@ -364,6 +364,13 @@ async def test_what_a_worker_leaves_behind_does_not_hide_that_it_died(tmp_path: 
         await until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
 
 
+async def test_a_function_that_forks_and_comes_back_twice_has_answered_once() -> None:
+    async with LocalPool([work.do], processes=1) as pool:
+        results = [result async for result in pool.map([("fork_and_return",), *[("echo", n) for n in range(50)]])]
+        assert ["parent", *range(50)] == [result.value for result in results]
+        assert (51, 51, 0) == (pool.submitted, pool.done, pool.failed)
+
+
 async def test_without_pidfds_it_is_the_socket_that_says_that_a_worker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_: int) -> int:
         raise OSError("no such call")

@@ -92,6 +92,34 @@ def _note(file: str, number: int, fatal: bool) -> int:
     return number
 
 
+def _fork_and_return() -> str:
+    """Come back twice."""
+    return "child" if os.fork() == 0 else "parent"
+
+
+def _raise_noteless() -> None:
+    raise Noteless
+
+
+def _raise_ending() -> None:
+    raise Ending
+
+
+def _raise_own_words() -> None:
+    class Words(str):
+        __slots__ = ()
+
+    class Own(Exception):
+        def __str__(self) -> str:
+            return Words("own words")
+
+    raise Own
+
+
+def _ending() -> Any:
+    return Ending()
+
+
 def _socket() -> Any:
     return threading.Lock()
 
@@ -154,6 +182,20 @@ class Unspeakable(Exception):
 
     def __reduce__(self) -> Any:
         raise RuntimeError("no pickle")
+
+
+class Noteless(Exception):
+    """It cannot be changed, as one that is a frozen dataclass, and so takes no note."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("it cannot be changed")
+
+
+class Ending(Exception):
+    """Who unpickles it is to end."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, (3,)
 
 
 class Unloadable:

@@ -22,7 +22,9 @@ def read(kind: int, body: bytes) -> Outcome:
     if kind == wire.VALUE:
         try:
             return Outcome(pickle.loads(body), None)
-        except Exception as exc:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # also one that would end the program: it is a value's, and not meant
             return Outcome(None, _caused(NotPicklable(f"its value cannot be unpickled here: {said(exc)}"), exc))
     raised: Raised = pickle.loads(body)
     if kind == wire.RAISED:
@@ -49,14 +51,19 @@ def said(exc: BaseException) -> str:
 
 def _original(raised: Raised) -> BaseException:
     """The exception itself, or what stands for it; with the worker's traceback as a note."""
-    exc: object = None
+    note = NOTE.format(raised.trace)
     if raised.pickled is not None:
         try:
             exc = pickle.loads(raised.pickled)
-        except Exception:  # many exceptions take other arguments than they keep
-            exc = None
-    cause = exc if isinstance(exc, BaseException) else RemoteError(f"{raised.kind}: {raised.text}")
-    cause.add_note(NOTE.format(raised.trace))
+            if isinstance(exc, BaseException):
+                exc.add_note(note)
+                return exc
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # many take other arguments than they keep, and some take no note (a frozen dataclass)
+            pass
+    cause = RemoteError(f"{raised.kind}: {raised.text}")
+    cause.add_note(note)
     return cause
 
 

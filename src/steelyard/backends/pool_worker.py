@@ -74,10 +74,13 @@ def serve(sock: socket.socket, permits: socket.socket) -> None:
         sock.sendall(wire.frame(wire.BROKEN, pickle.dumps(describe(exc), wire.PROTOCOL)))
         return
     sock.sendall(wire.frame(wire.READY, b""))
+    pid = os.getpid()
     while (number := next_permit(permits)) is not None:
         body = tasks.get(number)
         began = perf_counter()
         kind, content = work(function, body)
+        if os.getpid() != pid:  # the function has forked, and both have come back: one of them answers
+            os._exit(0)
         sock.sendall(wire.frame(kind, content, perf_counter() - began))
 
 
@@ -143,8 +146,8 @@ def work(function: Callable[[Any], Any], body: bytes | memoryview) -> tuple[int,
         return wire.RAISED, pickle.dumps(describe(exc), wire.PROTOCOL)
     try:
         return wire.VALUE, pickle.dumps(value, wire.PROTOCOL)
-    except Exception as exc:
-        told = describe(exc)._replace(kind=type(value).__name__)
+    except BaseException as exc:
+        told = describe(exc)._replace(kind=_plain(type(value).__name__))
         return wire.UNPICKLABLE, pickle.dumps(told, wire.PROTOCOL)
 
 
@@ -152,15 +155,20 @@ def describe(exc: BaseException) -> Raised:
     """All that can be carried of an exception, without our own frame."""
     below = exc.__traceback__.tb_next if exc.__traceback__ is not None else None
     try:
-        text = str(exc)
-    except Exception:
+        text = _plain(str(exc))
+    except BaseException:
         text = CANNOT_SAY
     try:
         trace = "".join(traceback.format_exception(type(exc), exc, below))
-    except Exception:
+    except BaseException:
         trace = CANNOT_SAY
     try:
         pickled = pickle.dumps(exc, wire.PROTOCOL)
-    except Exception:
+    except BaseException:
         pickled = None
-    return Raised(type(exc).__name__, text, trace, pickled)
+    return Raised(_plain(type(exc).__name__), text, trace, pickled)
+
+
+def _plain(text: str) -> str:
+    """The same as a str and nothing else: a class of the function's own may not be carried."""
+    return "".join(("", text))
