@@ -1,6 +1,7 @@
 """local_pool.py, with real workers: what becomes of tasks, whatever becomes of workers."""
 
 import asyncio
+import math
 import os
 import random
 import signal
@@ -611,7 +612,11 @@ def test_wrong_arguments_are_one_clear_error_each() -> None:
         ({"functions": [lambda _: 1]}, "define it with `def` at the top level"),
         ({"processes": 0}, "processes: 1 functions need as many at least"),
         ({"queue_size": 0}, "queue_size: at least 1"),
+        ({"processes": 1.5}, "processes and queue_size: whole numbers"),
+        ({"queue_size": math.inf}, "processes and queue_size: whole numbers"),
         ({"timeout": 0}, "timeout: seconds, more than 0"),
+        ({"timeout": math.nan}, "timeout: seconds, more than 0"),
+        ({"timeout": "1"}, "timeout: seconds, more than 0"),
         ({"policy": "maglev"}, "policy 'maglev' cannot choose a worker"),
     ):
         with pytest.raises(PoolError, match=said):
@@ -637,6 +642,11 @@ async def test_it_belongs_to_the_loop_that_it_was_started_in() -> None:
 
         with pytest.raises(PoolError, match="runs in another event loop; SyncLocalPool can be used"):
             await asyncio.to_thread(asyncio.run, elsewhere())
+        with pytest.raises(PoolError, match="runs in another event loop"):
+            await asyncio.to_thread(asyncio.run, pool.close())
+        with pytest.raises(PoolError, match="runs in another event loop"):
+            await asyncio.to_thread(pool.submit_nowait, ("echo", 1))
+        assert 1 == (await pool.submit(("echo", 1))).value
 
 
 def test_it_runs_in_uvloop() -> None:

@@ -1,10 +1,11 @@
 """sync_pool.py, with real workers: the same pool for programs without an event loop."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -165,6 +166,38 @@ def test_a_closing_that_is_interrupted_ends_everything(tmp_path: Path, monkeypat
             with pytest.raises(KeyboardInterrupt):
                 pool.close()
         assert [("hang", str(tmp_path / "begun"))] == pool.close()
+
+
+def test_what_is_given_to_it_while_it_closes_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread closes it just when a task is handed over to its loop."""
+    give = asyncio.run_coroutine_threadsafe
+    closing = threading.Thread(target=lambda: pool.close(at_once=True))
+
+    def late(*words: Any) -> Any:
+        if not closing.is_alive() and threading.current_thread() is not closing:
+            closing.start()
+            closing.join(0.2)
+        return give(*words)
+
+    with a_pool(processes=1) as pool:
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", late)
+        with suppress(PoolClosed, TaskFailed):  # or it is done
+            pool.submit(("echo", 1))
+        monkeypatch.undo()
+        closing.join()
+
+
+def test_a_fork_that_has_no_thread_for_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_pool(processes=1) as pool:
+        mapping = pool.map([("echo", 1), ("echo", 2)])
+        next(mapping)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)
+            for use in (lambda: pool.submit(("echo", 1)), lambda: pool.submit_nowait(("echo", 1)), pool.close):
+                with pytest.raises(PoolError, match="of which this one is a fork; make another one here"):
+                    use()
+            mapping.close()
+        assert 1 == pool.submit(("echo", 1)).value
 
 
 async def test_it_can_be_used_where_an_event_loop_runs() -> None:

@@ -29,6 +29,7 @@ from steelyard.backends.importable import name_of
 from steelyard.backends.mapping import Mapping
 from steelyard.backends.results import PoolClosed, PoolError, QueueFull, Result, Task, TaskFailed, Value
 
+ELSEWHERE: Final = "the pool runs in another event loop; SyncLocalPool can be used from anywhere"
 QUEUE_SIZE: Final = 1000  # enough that no worker waits for who fills it; a list of a million is not pickled at once
 
 
@@ -55,6 +56,8 @@ class LocalPool(Generic[Task, Value]):
             raise PoolError(f"functions: a list of one or more (got {functions!r})")
         if processes is None:
             processes = max(len(os.sched_getaffinity(0)), len(functions))
+        if not isinstance(processes, int) or not isinstance(queue_size, int):
+            raise PoolError(f"processes and queue_size: whole numbers (got {processes!r} and {queue_size!r})")
         if processes < len(functions):
             raise PoolError(f"processes: {len(functions)} functions need as many at least (got {processes})")
         if queue_size < 1:
@@ -182,6 +185,9 @@ class LocalPool(Generic[Task, Value]):
         Returns the tasks that were not done, the oldest first. A closing that is cancelled ends the workers at once;
         `not_done` has the tasks then.
         """
+        loop = self._crew.loop
+        if loop is not None and loop.is_running() and loop is not asyncio.get_running_loop():
+            raise PoolError(ELSEWHERE)
         return await self._crew.close(at_once)
 
     async def __aenter__(self) -> Self:
@@ -236,8 +242,12 @@ class LocalPool(Generic[Task, Value]):
             raise PoolClosed("the pool is closed; tasks are submitted before that")
         if loop is None:
             raise PoolError("the pool does not run; use `async with`, or await start() first")
-        if asyncio.get_running_loop() is not loop:
-            raise PoolError("the pool runs in another event loop; SyncLocalPool can be used from anywhere")
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # a thread without one
+            here = None
+        if here is not loop:
+            raise PoolError(ELSEWHERE)
         return loop
 
 
@@ -273,7 +283,7 @@ class Awaited(asyncio.Future[Result[Task, Value]]):
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and timeout <= 0:
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):  # nor a NaN
         raise PoolError(f"timeout: seconds, more than 0 (got {timeout!r})")
     return timeout
 

@@ -10,6 +10,7 @@ that has an event loop (which stands still meanwhile).
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future
@@ -39,6 +40,9 @@ class SyncLocalPool(Generic[Task, Value]):
         self._pool = LocalPool(functions, processes=processes, policy=policy, queue_size=queue_size, timeout=timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._pid = 0  # in which process that is
+        # Within it the loop stays: what is given to it is done. Again by the same thread, as a map may be finalized there.
+        self._lock = threading.RLock()
 
     @property
     def submitted(self) -> int:
@@ -69,6 +73,7 @@ class SyncLocalPool(Generic[Task, Value]):
         """Start the workers, and wait until they are ready. Raises PoolError when one cannot be; then none is left."""
         if self._thread is not None:
             raise PoolError("this pool was started before; make another one")
+        self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         # No worker outlives this thread: it is their parent.
         self._thread = threading.Thread(target=self._loop.run_forever, name="SyncLocalPool", daemon=True)
@@ -148,12 +153,16 @@ class SyncLocalPool(Generic[Task, Value]):
                         raise one
                     yield one
         finally:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(mapping.withdraw)
+            if self._pid == os.getpid():
+                with self._lock:
+                    if self._loop is not None:
+                        self._loop.call_soon_threadsafe(mapping.withdraw)
 
     def close(self, *, at_once: bool = False) -> list[Task]:
         """Take no more tasks, finish those there are or end at once; see LocalPool. Returns what was not done."""
-        loop, self._loop = self._loop, None
+        self._check_process()
+        with self._lock:
+            loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
             return self._pool.not_done
         closing = asyncio.run_coroutine_threadsafe(self._pool.close(at_once=at_once), loop)
@@ -179,7 +188,13 @@ class SyncLocalPool(Generic[Task, Value]):
         if exc is not None and left:
             exc.add_note(f"SyncLocalPool: {len(left)} tasks were not done, as its block was left by this exception")
 
+    def _check_process(self) -> None:
+        """A process that was forked from ours has no thread that would do anything."""
+        if self._pid not in (0, os.getpid()):
+            raise PoolError(f"the pool runs in process {self._pid}, of which this one is a fork; make another one here")
+
     def _running(self) -> asyncio.AbstractEventLoop:
+        self._check_process()
         if self._loop is None:
             if self._thread is not None:
                 raise PoolClosed("the pool is closed; tasks are submitted before that")
@@ -189,7 +204,9 @@ class SyncLocalPool(Generic[Task, Value]):
     def _run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Have it done in the loop's thread, and wait for it; given up when we are interrupted."""
         try:
-            running = asyncio.run_coroutine_threadsafe(work, self._running())
+            self._check_process()
+            with self._lock:
+                running = asyncio.run_coroutine_threadsafe(work, self._running())
         except BaseException:
             work.close()
             raise
