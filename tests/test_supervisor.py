@@ -1,5 +1,6 @@
 """The supervisor starts, replaces and ends the others, and passes on what they say; here those are fakes."""
 
+import errno
 import json
 import os
 import select
@@ -426,6 +427,18 @@ def test_a_worker_that_dies_is_replaced_at_once_and_its_column_is_zeroed(
     assert [("sockets", [WEB_KEY]), ("prepare", "one")] == heard[:2]
     assert ["commit"] == [name for name, _ in heard[2:]]
     assert ["worker 1 (pid 1002) ended: SIGKILL; another one is started"] == caplog.messages
+
+
+def test_what_is_due_and_fails_ends_nobody(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    done: list[bool] = []
+
+    def cannot() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    stage.supervisor.later.calls += [(0.0, cannot), (0.0, lambda: done.append(True))]
+    stage.turn()
+    assert [True] == done
+    assert "what was due could not be done" in caplog.text
 
 
 def test_one_that_keeps_dying_is_replaced_later_and_later(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

@@ -237,7 +237,7 @@ class Supervisor:
         number, self.snapshot, listeners = self.pending
         self.pending = None
         self.drain_s = words["drain_s"]
-        self.locals.new.clear()
+        self.locals.decided()
         for child in self.workers.values():
             if child.prepared != number:
                 self._prepare(child, number, self.snapshot)

@@ -1,5 +1,7 @@
 """Whether somebody listens is asked without waiting."""
 
+import errno
+import os
 import socket
 from pathlib import Path
 
@@ -34,6 +36,14 @@ def test_a_unix_socket_is_asked_until_somebody_listens(tmp_path: Path) -> None:
         assert all(knock.answered(1.0) for _ in range(10))  # a queue that is full is somebody's, too
     assert not knock.answered(1.0)
     knock.close()
+
+
+def test_without_a_descriptor_to_ask_with_nobody_is_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socket", cannot)
+    assert not Knock(a_wanted()).answered(1.0)
 
 
 def test_a_port_for_datagrams_is_bound_or_not() -> None:

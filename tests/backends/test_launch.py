@@ -1,5 +1,6 @@
 """Real processes: what they are given, that they end with all that they have started, and with who has started them."""
 
+import errno
 import os
 import select
 import signal
@@ -125,3 +126,18 @@ time.sleep(60)
     owner.stdout.close()
     assert select.select([fd], [], [], PATIENCE_S)[0], "it has outlived its owner"
     os.close(fd)
+
+
+def test_one_whose_end_could_not_be_seen_is_not_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def cannot(pid: int) -> int:
+        started.append(pid)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", cannot)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="Too many open files"):
+        launch(a_wanted(argv=("sleep", "600")), {})
+    assert before == len(os.listdir("/proc/self/fd"))
+    assert [False] == [alive(pid) for pid in started]

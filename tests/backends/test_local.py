@@ -2,11 +2,12 @@
 
 import logging
 import signal
+from subprocess import SubprocessError
 
 import pytest
 
 from steelyard.backends import local as module
-from steelyard.backends.local import KNOCK_S, Local, State
+from steelyard.backends.local import KNOCK_S, LAST_READS, Local, State
 from steelyard.backends.restarts import FIRST_PAUSE_S, LONGEST_PAUSE_S, YOUNG_S, Restarts
 from tests.backends.fakes import FakeLaunch, FakeProcess, FakeReactor, a_wanted
 
@@ -233,3 +234,25 @@ def test_one_that_closes_its_output_runs_on(stage: Stage) -> None:
     stage.process.code = 0  # as its output looks then
     stage.reactor.readers[stage.process.output_fd]()
     assert [stage.process.exit_fd] == list(stage.reactor.readers)
+
+
+def test_who_goes_on_writing_to_the_pipe_of_one_that_has_ended_holds_up_nobody(stage: Stage) -> None:
+    stage.well()
+    process = stage.process
+    process.read = lambda: b"more\n"  # type: ignore[method-assign]
+    process.ends(1)
+    assert process.finished
+    assert LAST_READS == stage.lines.count("[web/0] more")
+
+
+@pytest.mark.parametrize("exc", [ValueError("embedded null byte"), SubprocessError("no such thing")])
+def test_words_that_no_program_can_be_given_are_said(stage: Stage, exc: Exception) -> None:
+    stage.well()
+
+    def cannot(wanted: object) -> FakeProcess:
+        raise exc
+
+    stage.local.launch = cannot
+    stage.process.ends(1)
+    stage.reactor.wait(FIRST_PAUSE_S)
+    assert State.WAITING is stage.local.state

@@ -29,6 +29,14 @@ def test_what_is_not_text_and_a_carriage_return_do_no_harm() -> None:
     assert ["a\\xff", "b"] == Lines().feed(b"a\xff\r\nb\n")
 
 
+def test_it_can_neither_move_the_cursor_nor_forge_a_line() -> None:
+    said = "\x1b[2J\x07\rFAKE\x0b\x0c\x9b31m\u2028next\u202e\x00\ttab é\n".encode()
+    shown = r"\x1b[2J\x07\rFAKE\x0b\x0c\x9b31m\u2028next\u202e\x00" + "\ttab é"
+    lines = Lines()
+    assert [shown] == lines.feed(said)
+    assert [shown] == list(lines.last)
+
+
 def test_the_latest_lines_are_kept_but_for_empty_ones() -> None:
     lines = Lines()
     lines.feed(b"".join(b"%d\n\n" % number for number in range(KEPT + 3)))

@@ -147,6 +147,54 @@ def test_one_that_comes_back_before_its_time_is_over_stays(stage: Stage) -> None
     assert (2, ["web/0", "web/1"]) == (len(stage.launch.started), sorted(stage.names()))
 
 
+@pytest.mark.parametrize("by_time", [False, True])
+def test_one_that_is_to_come_back_is_not_ended_meanwhile(stage: Stage, by_time: bool) -> None:
+    """A reload wants it again, while another process of it becomes ready; and what was in flight there ends."""
+    stage.serve(ONE, TWO)
+    stage.owner.keep([TWO.key], 30.0)
+    OpenKnock.closed = {"web/2"}
+    stage.want(ONE, TWO, THREE)
+    if by_time:
+        stage.reactor.wait(29.9)
+    else:
+        stage.owner.end([ONE.key])
+    OpenKnock.closed = set()
+    stage.reactor.wait(2 * KNOCK_S)
+    stage.reactor.wait(0.1)
+    assert stage.answers is not None
+    assert {"web/0", "web/1", "web/2"} == {one["name"] for one in stage.answers}
+    stage.owner.decided()
+    stage.owner.drop()  # who wanted it is gone, but that is decided
+    stage.owner.keep([ONE.key, TWO.key, THREE.key], 30.0)
+    stage.reactor.wait(60.0)
+    assert ({"web/0", "web/1", "web/2"}, False) == (set(stage.names()), stage.process(ONE).finished)
+
+
+def test_one_that_was_to_come_back_and_does_not_ends_then(stage: Stage) -> None:
+    stage.serve(ONE, TWO)
+    stage.owner.keep([TWO.key], 30.0)
+    stage.want(ONE, TWO)
+    stage.owner.end([ONE.key])
+    stage.reactor.wait()
+    assert not stage.process(ONE).finished
+    stage.owner.drop()
+    stage.reactor.wait()
+    assert ([True, False], ["web/1"]) == ([stage.process(one).finished for one in (ONE, TWO)], stage.names())
+
+
+def test_one_that_came_back_and_goes_again_has_all_its_time(stage: Stage) -> None:
+    stage.serve(ONE)
+    stage.owner.keep([], 30.0)
+    stage.reactor.wait(10.0)
+    stage.owner.keep([ONE.key], 30.0)
+    stage.reactor.wait(10.0)
+    stage.owner.keep([], 30.0)
+    stage.reactor.wait(29.0)
+    assert not stage.process(ONE).finished
+    stage.reactor.wait(1.0)
+    assert stage.process(ONE).finished
+
+
 def test_one_that_comes_back_while_it_ends_is_started_when_its_place_is_free(stage: Stage) -> None:
     stage.launch.obedient = False
     stage.serve(ONE)

@@ -31,7 +31,19 @@ class Knock:
         self._sock: socket.socket | None = None
 
     def answered(self, age_s: float) -> bool:
-        """Whether somebody is there. age_s: how long the process has run."""
+        """Whether somebody is there. age_s: how long the process has run. Not, while we have no descriptor to ask with."""
+        try:
+            return self._answered(age_s)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def _answered(self, age_s: float) -> bool:
         if self.wanted.protocol == UDP:
             return age_s >= UDP_AFTER_S and is_taken(self.wanted.port, BOUND, UDP_TABLES)
         if self.wanted.protocol == TASK and self.wanted.path is None:
@@ -51,12 +63,6 @@ class Knock:
         sock.close()
         # A unix socket whose queue is full says "again": somebody listens there.
         return code in (0, EISCONN) or (code == EAGAIN and self.wanted.path is not None)
-
-    def close(self) -> None:
-        """Ask no more."""
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
 
 
 def is_taken(port: int, state: str, tables: Iterable[Path]) -> bool:

@@ -39,7 +39,12 @@ class Process:
         self.popen = popen
         self.pid = popen.pid
         self.output_fd = output_fd
-        self.exit_fd = os.pidfd_open(popen.pid)
+        try:
+            self.exit_fd = os.pidfd_open(popen.pid)
+        except OSError:  # no descriptor is left: nobody would learn of its end
+            self.signal(signal.SIGKILL)
+            popen.wait()
+            raise
 
     def read(self) -> bytes | None:
         """Some of what it has said; empty when nobody can say more, None when there is nothing now."""

@@ -14,6 +14,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from subprocess import SubprocessError
 from typing import Any, Final, Protocol
 
 from steelyard.backends.knock import Knock
@@ -25,6 +26,7 @@ from steelyard.core.spec import UDP
 KNOCK_S: Final = 0.05  # so much later than it could be, a new process is used; a knock costs some 20 microseconds
 HANG_STOP_S: Final = 1.0  # who hangs will hardly end by itself, and its successor waits for that
 SHOWN_BYTES: Final = 240  # of a line in a message
+LAST_READS: Final = 16  # of 64 KiB: the most that a pipe holds; somebody else may still write to it, and without end
 HELD: Final = 200  # lines of one that keeps ending; more than that says nothing new
 
 _log = logging.getLogger("steelyard")
@@ -147,6 +149,9 @@ class Local:
         except OSError as exc:
             self._failed(f"cannot be started: {exc.strerror or exc}{f': {exc.filename}' if exc.filename else ''}")
             return
+        except (ValueError, SubprocessError) as exc:  # words that no program can be given
+            self._failed(f"cannot be started: {exc}")
+            return
         self.process = process
         self.started = True
         self.state = State.STARTING
@@ -225,8 +230,9 @@ class Local:
         """Its process has ended, by itself or not."""
         process = self.process
         assert process is not None
-        while self._hear(process.read()):  # what it said last
-            pass
+        for _ in range(LAST_READS):  # what it said last
+            if not self._hear(process.read()):
+                break
         self._pass_on(self._lines.end())
         self._knock.close()
         self.reactor.remove_reader(process.exit_fd)

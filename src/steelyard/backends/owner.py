@@ -50,7 +50,11 @@ class Owner:
         self.all: dict[str, Local] = {}
         self.ending: dict[str, Local] = {}
         self.new: set[str] = set()
-        self._left: set[str] = set()  # in force no more, but requests may be in flight there
+        # In force no more, but requests may be in flight there; since which configuration came into force.
+        self._left: dict[str, object] = {}
+        # Of the configuration that is being prepared; those of them that would have been ended meanwhile.
+        self._wanted: set[str] = set()
+        self._spared: set[str] = set()
         self._start = start
         self._waiting: tuple[set[str], Then] | None = None
         self._stopped: Callable[[], None] | None = None
@@ -68,27 +72,37 @@ class Owner:
                 self.all[one.key].wanted = one  # its name and its place may be others
             else:
                 self._add(one)
-        self._waiting = ({one.key for one in listed}, then)
+        self._wanted = {one.key for one in listed}
+        self._waiting = (self._wanted, then)
         self._look()
+
+    def decided(self) -> None:
+        """What was wanted last comes into force: from here on it is not dropped, and `keep` follows."""
+        self.new.clear()
+        self._spared.clear()
 
     def keep(self, keys: Iterable[str], drain_s: float) -> None:
         """These are in force. The others may finish what they have for so long, or until `end`."""
         kept = set(keys)
-        self.new.clear()
-        self._left = self.all.keys() - kept
-        left = frozenset(self._left)
-        if left:
-            self.reactor.after(drain_s, lambda: self.end(left & self._left))
+        self.decided()
+        self._wanted = set()
+        now = object()
+        self._left = {key: self._left.get(key, now) for key in self.all.keys() - kept}
+        if now in self._left.values():
+            self.reactor.after(drain_s, lambda: self.end([key for key, since in self._left.items() if since is now]))
 
     def drop(self) -> None:
         """What was wanted last is not to be."""
         self._waiting = None
-        new, self.new = self.new, set()
-        self._stop_these(new)
+        dropped = self.new | self._spared
+        self._wanted, self.new, self._spared = set(), set(), set()
+        self._stop_these(dropped)
 
     def end(self, keys: Iterable[str]) -> None:
-        """Nothing is in flight at these any more; those of them that are in force stay."""
-        self._stop_these(self._left.intersection(keys))
+        """Nothing is in flight at these any more; those of them that are in force, or are to be, stay."""
+        ended = self._left.keys() & set(keys)
+        self._spared |= ended & self._wanted
+        self._stop_these(ended - self._wanted)
 
     def restart(self, key: str, pid: int, why: str = "") -> None:
         """Have another process in place of this one, if it is still the one of that key."""
@@ -160,7 +174,7 @@ class Owner:
 
     def _stop_these(self, keys: Iterable[str]) -> None:
         for key in list(keys):
-            self._left.discard(key)
+            self._left.pop(key, None)
             local = self.all.pop(key)
             if local.state is State.WAITING and key in self.ending:
                 continue  # it had not begun

@@ -1,7 +1,10 @@
 """What is to be done later, for a loop that comes round often enough: no thread and no timer of the system."""
 
+import logging
 import time
 from collections.abc import Callable
+
+_log = logging.getLogger("steelyard")
 
 
 class Later:
@@ -24,7 +27,10 @@ class Later:
         return max(0.0, min(most_s, min(due for due, _ in self.calls) - time.monotonic()))
 
     def do(self, now: float) -> None:
-        """Call what is due."""
+        """Call what is due. What fails is said, and holds up nothing else."""
         for item in [item for item in self.calls if item[0] <= now]:
             self.calls.remove(item)
-            item[1]()
+            try:
+                item[1]()
+            except Exception:  # a bug, or no descriptor left
+                _log.exception("what was due could not be done")
