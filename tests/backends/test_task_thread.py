@@ -1,6 +1,9 @@
 """backends/task_thread.py: one task after the other, beside a loop that goes on."""
 
 import asyncio
+import io
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ import pytest
 from steelyard.backends.function import Answer, Function
 from steelyard.backends.task import Task
 from steelyard.backends.task_thread import Client, TaskThread
+from steelyard.errors import TaskRefused
 from tests.real.support import until
 
 FOREVER_S = 1000.0
@@ -159,3 +163,69 @@ async def test_many_short_tasks_that_take_long_together_are_not_stuck() -> None:
             thread.submit(Task(b""), asker)
         await until(lambda: not thread.busy)
     assert ([], 40) == (owner.stuck, len(asker.answers))
+
+
+class Evil(str):
+    """What it is cannot be had."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+        raise RuntimeError("no bytes")
+
+
+def returns_evil(_: Task) -> str:
+    return Evil("x")
+
+
+def refuses_evil(_: Task) -> str:
+    raise TaskRefused(Speechless())  # type: ignore[arg-type]
+
+
+class Speechless:
+    def __format__(self, _: str) -> str:
+        raise RuntimeError("no text")
+
+
+def takes_away_stderr(_: Task) -> str:
+    sys.stderr = None  # type: ignore[assignment]
+    raise RuntimeError("in vain")
+
+
+def closes_stderr(_: Task) -> str:
+    sys.stderr.close()
+    raise RuntimeError("in vain")
+
+
+@pytest.mark.parametrize("function", [returns_evil, refuses_evil, takes_away_stderr, closes_stderr])
+async def test_whatever_a_function_does_to_us_is_a_500_and_the_next_task_is_done(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    asker, other = Asker(), Asker()
+
+    def first_that(task: Task) -> object:
+        return function(task) if task.path == "/evil" else b"done"
+
+    with running(first_that) as (thread, _):
+        thread.submit(Task(b"", path="/evil"), asker)
+        thread.submit(Task(b""), other)
+        await until(lambda: not thread.busy)
+    assert ([500], [b"done"]) == ([one.status for one in asker.answers], [one.body for one in other.answers])
+
+
+async def test_a_function_that_forks_and_comes_back_twice_has_answered_once() -> None:
+    children = []
+
+    def function(_: Task) -> bytes:
+        child = os.fork()
+        if child:
+            children.append(child)
+        return b"child" if child == 0 else b"parent"
+
+    asker = Asker()
+    with running(function) as (thread, _):
+        thread.submit(Task(b""), asker)
+        await until(lambda: not thread.busy)
+    assert [b"parent"] == [one.body for one in asker.answers]
+    assert (children[0], 0) == await asyncio.to_thread(os.waitpid, children[0], 0)

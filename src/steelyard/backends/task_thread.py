@@ -6,10 +6,12 @@ C) holds up the loop too, and for that case Python's own watchdog, which needs n
 """
 
 import faulthandler
+import os
 import sys
 import traceback
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
+from contextlib import suppress
 from math import inf
 from queue import SimpleQueue
 from threading import Thread
@@ -26,6 +28,8 @@ WATCHDOG_S: Final = 5.0
 # The loop is let in so soon where a function computes in Python. Beside one that never pauses, one question in a
 # hundred waits for 1.1 ms; with Python's default of 5 ms it is 12 ms.
 SWITCH_S: Final = 0.001
+STDERR: Final = 2  # by its number, whatever a function has done to sys.stderr
+FAILED: Final = text_answer(500, "The function failed.")
 
 
 class Client(Protocol):
@@ -67,6 +71,8 @@ class TaskThread:
         self._undone = 0
         self._running: tuple[Job, float] | None = None
         self._watch: TimerHandle | None = None
+        self._pid = os.getpid()
+        self._log = sys.stderr  # a function may put another one in its place, or none
         self._thread = Thread(target=self._run, name="tasks", daemon=True)
 
     @property
@@ -105,8 +111,12 @@ class TaskThread:
         answer = None  # for one who has left while it waited
         if not client.gone:
             self._running = (job, monotonic())
-            answer = self._answer(task)
+            answer = FAILED  # where even the text of an error, or the encoding of what was returned, fails
+            with suppress(BaseException):
+                answer = self._answer(task)
             self._running = None
+        if os.getpid() != self._pid:  # the function has forked, and both have come back: one of them answers
+            os._exit(0)
         self._done.append((client, answer))
         if not self._woken:
             self._woken = True
@@ -121,13 +131,17 @@ class TaskThread:
             if exc.__traceback__ is not None:
                 exc.__traceback__ = exc.__traceback__.tb_next  # what is left is the function's own
             said = "".join(traceback.format_exception(exc)).rstrip()
-            say(f"{task.method} {task.path}: the function failed\n{said}", sys.stderr)
-            return text_answer(500, "The function failed.")
+            self._say(f"{task.method} {task.path}: the function failed\n{said}")
+            return FAILED
         try:
             return answer_of(returned)
         except FunctionError as exc:
-            say(f"{task.method} {task.path}: the function returned {exc}", sys.stderr)
+            self._say(f"{task.method} {task.path}: the function returned {exc}")
             return text_answer(500, "The function returned what cannot be sent.")
+
+    def _say(self, text: str) -> None:
+        with suppress(ValueError):  # the function has closed it
+            say(text, self._log)
 
     # In the loop.
 
@@ -150,7 +164,7 @@ class TaskThread:
             left_s = began + self._timeout_s - monotonic()
             if left_s <= 0.0:
                 faulthandler.cancel_dump_traceback_later()
-                say(self._stuck(task), sys.stderr)
+                self._say(self._stuck(task))
                 self._owner.on_stuck(client)
                 return
             self._look_again(left_s)
@@ -162,7 +176,7 @@ class TaskThread:
     def _look_again(self, after_s: float) -> None:
         self._watch = self._loop.call_later(after_s, self._look)
         # A task that begins just before the look, and holds the interpreter for all of its time, is not too long yet.
-        faulthandler.dump_traceback_later(after_s + self._timeout_s + WATCHDOG_S, exit=True)
+        faulthandler.dump_traceback_later(after_s + self._timeout_s + WATCHDOG_S, exit=True, file=STDERR)
 
     def _stuck(self, task: Task) -> str:
         frame = sys._current_frames().get(self._thread.ident or 0)
