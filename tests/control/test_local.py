@@ -109,10 +109,10 @@ class Stage:
     def up(self) -> list[bool]:
         return [backend.healthy for backend in self.pools["web"].backends]
 
-    def hears(self, at: int, state: str, pid: int) -> None:
+    def hears(self, at: int, state: str, pid: int, troubled: bool = False) -> None:
         """The owner says what has become of a process."""
         one = self.owner.wanted[at]
-        self.local.heard(self.owner.report(one, state=state, pid=pid))
+        self.local.heard(self.owner.report(one, state=state, pid=pid, troubled=troubled))
 
     def check(self, at: int, detail: str | None, times: int = 1) -> None:
         """So many checks of it end like that."""
@@ -195,6 +195,21 @@ async def test_one_that_ends_is_down_at_once_and_the_next_one_up_at_once(
     assert spec is not None
     called = f"local backend {spec.name}"
     assert [f"{called} [down] (pool web): its process has ended", f"{called} [up] (pool web)"] == caplog.messages
+
+
+@pytest.mark.parametrize("check", [CHECK, None], ids=["checked", "unchecked"])
+async def test_the_coming_and_going_of_one_that_keeps_ending_is_said_by_its_owner_alone(
+    stage: Stage, check: HealthCheckSpec | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.take(a_spec(2, check))
+    caplog.clear()
+    for pid in range(7, 10):
+        stage.hears(0, "waiting", 0, troubled=True)
+        assert [False, True] == stage.up()
+        stage.hears(0, "ready", pid, troubled=True)
+        await rounds()
+        assert [True, True] == stage.up()
+    assert [] == caplog.messages
 
 
 async def test_one_that_fails_enough_checks_hangs_and_is_started_anew_once(stage: Stage) -> None:

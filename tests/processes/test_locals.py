@@ -183,6 +183,7 @@ async def test_a_crash_loop_is_said_once_until_it_is_well_again(tmp_path: Path) 
             pid = await another(lb, 0, pid)
         assert 1 == lb.program.complained.count("local backend web/0 (pid")
         assert 1 == lb.program.complained.count("is started again and again")
+        assert 1 == lb.program.complained.count("[down] (pool web)")
         assert [4, 0] == [one["restarts"] for one in await local(lb)]
         await lb.says(f"local backend web/0 (pid {pid}) is well again")
         assert other == (await pids(lb))[1]

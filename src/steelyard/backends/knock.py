@@ -31,7 +31,10 @@ class Knock:
         self._sock: socket.socket | None = None
 
     def answered(self, age_s: float) -> bool:
-        """Whether somebody is there. age_s: how long the process has run. Not, while we have no descriptor to ask with."""
+        """Whether somebody is there; not for sure where we have no descriptor to ask with.
+
+        age_s: how long the process has run.
+        """
         try:
             return self._answered(age_s)
         except OSError:

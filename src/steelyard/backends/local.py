@@ -125,7 +125,8 @@ class Local:
         return 0 if self.process is None else self.process.pid
 
     def report(self) -> dict[str, Any]:
-        """What `steelyard status` says of it. restarts: how often it was started anew."""
+        """What `steelyard status` says of it. restarts: how often it was started anew. troubled: it keeps ending, which
+        was said, and no more is said until it is well."""
         return {
             "key": self.wanted.key,
             "name": self.wanted.name,
@@ -134,6 +135,7 @@ class Local:
             "state": self.state.value,
             "age_s": self.clock() - self._born_s if self.process is not None else 0.0,
             "restarts": self.restarts.replaced.get(self.wanted.key, 0),
+            "troubled": self._trouble is _Trouble.SAID,
         }
 
     def start(self) -> None:

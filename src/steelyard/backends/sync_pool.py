@@ -41,7 +41,7 @@ class SyncLocalPool(Generic[Task, Value]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pid = 0  # in which process that is
-        # Within it the loop stays: what is given to it is done. Again by the same thread, as a map may be finalized there.
+        # Within it the loop stays: what is given to it is done. A map may be finalized within it, by the same thread.
         self._lock = threading.RLock()
 
     @property

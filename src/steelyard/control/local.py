@@ -181,17 +181,18 @@ class LocalBackends:
         now = self.loop.time()
         was_ready = seen.ready
         seen.ready = report["state"] == READY
+        quiet = report.get("troubled", False)  # its owner has said that it comes and goes
         if seen.ready and (not was_ready or seen.pid != report["pid"]):
             seen.pid = report["pid"]
             seen.requests_before = seen.backend.requests
             seen.failures, seen.fit, seen.told = 0, False, False
             if seen.pool.checked:
-                self.checks.hurry(seen.pool, seen.backend)
+                self.checks.hurry(seen.pool, seen.backend, quiet)
             else:
-                if seen.pool.returned(seen.backend, now):
+                if seen.pool.returned(seen.backend, now) and not quiet:
                     log_state(seen.pool, seen.backend, True, "")
                 self._fit(seen)
-        elif was_ready and not seen.ready and seen.pool.ended(seen.backend, now) and not seen.told:
+        elif was_ready and not seen.ready and seen.pool.ended(seen.backend, now) and not (seen.told or quiet):
             what = "its process is told to end" if report["pid"] else "its process has ended"
             log_state(seen.pool, seen.backend, False, what)
 

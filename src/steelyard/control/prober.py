@@ -108,13 +108,16 @@ class Prober:
             task.cancel()
         self.tasks.clear()
 
-    def hurry(self, backend: Backend) -> None:
-        """A backend has just been started: check it at once, and often until it passes, which then counts at once."""
+    def hurry(self, backend: Backend, quiet: bool = False) -> None:
+        """A backend has just been started: check it at once, and often until it passes, which then counts at once.
+
+        quiet: nothing is said of that.
+        """
         if backend in self.tasks:
             self.tasks[backend].cancel()
-            self.tasks[backend] = self.loop.create_task(self.welcome(backend))
+            self.tasks[backend] = self.loop.create_task(self.welcome(backend, quiet))
 
-    async def welcome(self, backend: Backend) -> None:
+    async def welcome(self, backend: Backend, quiet: bool) -> None:
         """Check one that has just been started until it passes, and go on as with the others."""
         pause_s = QUICK_S
         while (await self.look(backend))[0] is not None:
@@ -122,7 +125,7 @@ class Prober:
             pause_s = min(2 * pause_s, QUICK_MOST_S)
         if not self.pool.checked:
             return
-        if self.pool.returned(backend, self.loop.time()):
+        if self.pool.returned(backend, self.loop.time()) and not quiet:
             log_state(self.pool, backend, True, "")
         self.tell(backend, None)
         await sleep(self.pause_s())
@@ -218,10 +221,10 @@ class Checks:
             else:
                 self.probers[name] = Prober(self.loop, pool, self.on_check)
 
-    def hurry(self, pool: Pool, backend: Backend) -> None:
+    def hurry(self, pool: Pool, backend: Backend, quiet: bool = False) -> None:
         """See `Prober.hurry`; nothing where the pool has no checks."""
         if pool.name in self.probers:
-            self.probers[pool.name].hurry(backend)
+            self.probers[pool.name].hurry(backend, quiet)
 
     def stop(self) -> None:
         """Check no more."""
