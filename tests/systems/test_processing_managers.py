@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import av
 import pytest
 from PIL import Image
 
@@ -114,6 +115,33 @@ class TestVideo:
         result = told(module("managers.video").video, (SAMPLES / "levels.mp4").read_bytes(), "video/mp4")
         assert abs((0 + 128 + 255 + 200) / 4 - result.pop("mean_brightness")) < 2
         assert {"frames": 24, "width": 64, "height": 48, "frames_per_second": 12.0} == result
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"ffconcat version 1.0\nfile samples/levels.mp4\n",
+            b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 5004 RTP/AVP 96\r\n",
+        ],
+        ids=["names a file of ours", "has us listen at a port"],
+    )
+    def test_what_is_no_video_but_names_one_is_refused(self, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(SAMPLES.parent)
+        said = reason(module("managers.video").video, body)
+        assert said.startswith("the video cannot be read: ")
+
+    @pytest.mark.parametrize(
+        ("kind", "codec"), [("avi", "mpeg4"), ("webm", "libvpx"), ("gif", "gif"), ("mpegts", "mpeg4")]
+    )
+    def test_other_containers_are_read(self, kind: str, codec: str) -> None:
+        made = io.BytesIO()
+        with av.open(made, "w", format=kind) as container:
+            stream = container.add_stream(
+                codec, rate=5, width=32, height=16, pix_fmt="rgb8" if kind == "gif" else "yuv420p"
+            )
+            for _ in range(3):
+                container.mux(stream.encode(av.VideoFrame(32, 16, "rgb24").reformat(format=stream.pix_fmt)))
+            container.mux(stream.encode(None))
+        assert 3 == told(module("managers.video").video, made.getvalue(), "video/x")["frames"]
 
     @pytest.mark.parametrize("size", [0, 4, 1000])
     def test_half_a_video_is_refused(self, size: int) -> None:

@@ -9,6 +9,9 @@ from managers.answer import said
 from steelyard import Task, TaskRefused
 
 MAX_FRAMES = 10_000
+# Containers that hold their pictures themselves. FFmpeg knows others, which name files of ours, or make it listen at a
+# port (ffconcat, SDP): what a stranger sends is to do neither.
+ALONE = {"format_whitelist": "avi,flv,gif,matroska,webm,mov,mp4,mpeg,mpegts,ogg,asf", "protocol_whitelist": "none"}
 WIDTH = 160  # pixels: brightness is measured on frames no wider than that
 
 
@@ -22,7 +25,7 @@ def statistics(body: bytes) -> dict[str, Any]:
     frames = 0
     brightness = 0.0
     try:
-        with av.open(io.BytesIO(body), "r") as container:
+        with av.open(io.BytesIO(body), "r", options=ALONE) as container:
             if not container.streams.video:
                 raise TaskRefused("the video has sound, or nothing at all, and no pictures")
             stream = container.streams.video[0]
