@@ -365,6 +365,27 @@ async def test_what_a_worker_leaves_behind_does_not_hide_that_it_died(tmp_path: 
         await until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
 
 
+@pytest.mark.parametrize("order", ["start_and_hang", "start_and_die"])
+async def test_what_a_function_has_started_ends_with_a_worker_that_is_killed_or_dies(
+    order: str, tmp_path: Path
+) -> None:
+    """A program that a function runs does not go on with a task that is tried once more elsewhere."""
+    notes = tmp_path / "notes"
+    async with a_pool(processes=1) as pool:
+        with pytest.raises(TaskFailed):
+            await pool.submit((order, str(notes)), timeout=1.0)
+        started = [int(line) for line in notes.read_text().splitlines()]
+        assert 2 == len(started)
+        await until(lambda: not any(runs(pid) for pid in started))
+
+
+def runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except FileNotFoundError:
+        return False
+
+
 async def test_a_function_that_forks_and_comes_back_twice_has_answered_once() -> None:
     async with LocalPool([work.do], processes=1) as pool:
         results = [result async for result in pool.map([("fork_and_return",), *[("echo", n) for n in range(50)]])]

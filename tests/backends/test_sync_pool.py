@@ -213,7 +213,7 @@ def test_a_pool_that_cannot_start_leaves_no_thread(monkeypatch: pytest.MonkeyPat
     with pytest.raises(PoolError, match="use `with`, or start"):
         pool.submit(("echo", 1))
     with monkeypatch.context() as patch:
-        patch.setattr("subprocess.Popen", no_room)
+        patch.setattr("steelyard.backends.pool_process.Group", no_room)
         with pytest.raises(PoolError, match="no process could be started: OSError: no room"):
             pool.start()
     assert before == (threads(), descriptors())

@@ -170,7 +170,7 @@ class Evil(str):
 
     __slots__ = ()
 
-    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+    def encode(self, *_: str) -> bytes:
         raise RuntimeError("no bytes")
 
 
@@ -188,7 +188,7 @@ class Speechless:
 
 
 def takes_away_stderr(_: Task) -> str:
-    sys.stderr = None  # type: ignore[assignment]
+    sys.stderr = None
     raise RuntimeError("in vain")
 
 

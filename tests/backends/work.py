@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -90,6 +91,21 @@ def _note(file: str, number: int, fatal: bool) -> int:
     if fatal:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def _start_and_hang(file: str) -> None:
+    """Have another program do the work, and wait for it for ever."""
+    child = subprocess.Popen(["sleep", str(FOR_EVER_S)])
+    with Path(file).open("a") as notes:
+        notes.write(f"{child.pid}\n")
+    wait_for_ever()
+
+
+def _start_and_die(file: str) -> None:
+    child = subprocess.Popen(["sleep", str(FOR_EVER_S)])
+    with Path(file).open("a") as notes:
+        notes.write(f"{child.pid}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _fork_and_return() -> str:

@@ -138,6 +138,7 @@ class TestVideo:
             stream = container.add_stream(
                 codec, rate=5, width=32, height=16, pix_fmt="rgb8" if kind == "gif" else "yuv420p"
             )
+            assert isinstance(stream, av.VideoStream)
             for _ in range(3):
                 container.mux(stream.encode(av.VideoFrame(32, 16, "rgb24").reformat(format=stream.pix_fmt)))
             container.mux(stream.encode(None))

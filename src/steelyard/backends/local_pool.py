@@ -56,7 +56,8 @@ class LocalPool(Generic[Task, Value]):
             raise PoolError(f"functions: a list of one or more (got {functions!r})")
         if processes is None:
             processes = max(len(os.sched_getaffinity(0)), len(functions))
-        if not isinstance(processes, int) or not isinstance(queue_size, int):
+        counts: tuple[object, ...] = (processes, queue_size)
+        if not all(isinstance(count, int) for count in counts):
             raise PoolError(f"processes and queue_size: whole numbers (got {processes!r} and {queue_size!r})")
         if processes < len(functions):
             raise PoolError(f"processes: {len(functions)} functions need as many at least (got {processes})")
@@ -282,8 +283,10 @@ class Awaited(asyncio.Future[Result[Task, Value]]):
         return cancelled
 
 
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):  # nor a NaN
+def _checked_timeout(timeout: object) -> float | None:
+    if timeout is None:
+        return None
+    if not isinstance(timeout, int | float) or not timeout > 0:  # nor is a NaN
         raise PoolError(f"timeout: seconds, more than 0 (got {timeout!r})")
     return timeout
 

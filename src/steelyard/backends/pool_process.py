@@ -216,6 +216,7 @@ class PoolProcess:
 
     def _gone(self) -> None:
         self.owner.ending(self)
+        self.process.kill()  # it has ended, and with it is to end what it has started
         self.process.wait()
         self._read_all()
         unbegun = self.take_back()
@@ -251,10 +252,20 @@ def describe_status(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def _start(*descriptors: int) -> "subprocess.Popen[bytes]":
+class Group(subprocess.Popen[bytes]):
+    """A process that leads a group of its own."""
+
+    def kill(self) -> None:
+        """End it, and what it has started, as far as that has stayed in its group."""
+        if self.returncode is None:  # not reaped: nobody else can have the number of its group
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+def _start(*descriptors: int) -> Group:
     boot = BOOT.format(path=[entry or os.getcwd() for entry in sys.path])
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # what multiprocessing passes on
-    return subprocess.Popen(
+    return Group(
         [sys.executable, *flags, "-P", "-c", boot, *map(str, descriptors), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
