@@ -32,7 +32,7 @@ from steelyard.core.table import Table
 from steelyard.errors import ListenError
 from steelyard.observe import log
 from steelyard.observe.streams import outlived, say
-from steelyard.processes import pid_file, runtime, signals
+from steelyard.processes import orphans, pid_file, runtime, signals
 from steelyard.processes.channel import Message
 from steelyard.processes.children import CONTROL, Child, Children, Then, Words, name_of
 from steelyard.processes.hangs import Hangs
@@ -284,6 +284,7 @@ class Supervisor:
         self.terminal.tick(now)
         self.watchdog.tick(now)
         self.hangs.end(now, self.table, self.workers.values())
+        orphans.tick(self.children, self.locals)
 
     def _reap(self) -> None:
         for child in [*self.workers.values(), *filter(None, [self.control])]:

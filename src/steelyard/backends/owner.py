@@ -123,6 +123,10 @@ class Owner:
         for local in (*self.all.values(), *self.ending.values()):
             local.kill()
 
+    def pids(self) -> set[int]:
+        """Of all processes that run, or are to be reaped yet."""
+        return {local.pid for local in (*self.all.values(), *self.ending.values())}
+
     def reports(self) -> list[Words]:
         """One of each, in the order of the configuration as far as that is known."""
         return [local.report() for local in self.all.values()]

@@ -144,6 +144,10 @@ class Children:
                 if key.events != events:
                     self.selector.modify(child.channel.sock, events, child)
 
+    def pids(self) -> set[int]:
+        """Of all of them."""
+        return {child.process.pid for child in self._all}
+
     def kill(self) -> None:
         """End them all at once."""
         for child in self._all:
