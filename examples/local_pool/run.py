@@ -11,6 +11,7 @@ from rich.table import Table
 from workers import image_processing, text_processing
 
 from steelyard import LocalPool, Result, TaskFailed
+from steelyard.backends.results import PoolError
 
 DATA = Path(__file__).parent / "data"
 
@@ -42,11 +43,14 @@ def main() -> int:
     """Run as the command line says; 1 where a task has failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", default=sorted(map(str, DATA.iterdir())), metavar="FILE")
-    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--processes", type=int, default=4, help="of both kinds together (default 4)")
     parser.add_argument("--policy", default="round_robin", help="or least_connections, power_of_two...")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds that a worker may be at a file")
     arguments = parser.parse_args()
-    found = asyncio.run(work(arguments.files, arguments.processes, arguments.policy, arguments.timeout))
+    try:
+        found = asyncio.run(work(arguments.files, arguments.processes, arguments.policy, arguments.timeout))
+    except PoolError as error:
+        parser.error(str(error))
     table = Table("worker", "task", "result")
     for one in found:
         what = one.value if isinstance(one, Result) else f"failed: {one.cause}"

@@ -631,7 +631,7 @@ def test_wrong_arguments_are_one_clear_error_each() -> None:
         ({"functions": []}, "functions: a list of one or more"),
         ({"functions": work.do}, "functions: a list of one or more"),
         ({"functions": [lambda _: 1]}, "define it with `def` at the top level"),
-        ({"processes": 0}, "processes: 1 functions need as many at least"),
+        ({"processes": 0}, "processes: at least as many as functions, 1 "),
         ({"queue_size": 0}, "queue_size: at least 1"),
         ({"processes": 1.5}, "processes and queue_size: whole numbers"),
         ({"queue_size": math.inf}, "processes and queue_size: whole numbers"),

@@ -134,7 +134,18 @@ def test_a_function_is_served_by_a_program_of_ours(tmp_path: Path) -> None:
     spec = resolved(a_spec(*entry(1, None, function="work:double", name="images/0")), NOTHING, PLACE)
     (one,) = wanted(spec, str(tmp_path))
     words = [sys.executable, "-P", "-m", "steelyard.backends.callable_server", "--function", "work:double"]
-    place = ["--socket", one.path, "--name", "images/0", "--task-timeout", "60", "--directory", str(tmp_path)]
+    place = [
+        "--socket",
+        one.path,
+        "--name",
+        "images/0",
+        "--task-timeout",
+        "60",
+        "--max-body",
+        "67108864",
+        "--directory",
+        str(tmp_path),
+    ]
     assert (*words, *place) == one.argv
     assert None is one.core
 

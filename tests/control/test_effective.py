@@ -344,6 +344,7 @@ def processes(draw: st.DrawFn, at: int) -> list[spec.BackendSpec]:
         ready_timeout_s=draw(SECONDS),
         stop_timeout_s=draw(SECONDS),
         task_timeout_s=60.0 if run is not None else draw(st.none() | SECONDS),
+        max_body_bytes=64 * 2**20 if run is not None else draw(st.integers(1, 2**30)),
     )
     backend = spec.BackendSpec("", 0, weight=draw(st.integers(1, 9)), tier=draw(st.integers(0, 2)))
     count = draw(st.integers(1, 2))

@@ -31,11 +31,11 @@ def test_a_function_and_a_command_are_told_all_that_is_written() -> None:
     found = backends(
         "{run: 'serve {socket}', directory: ./app/, environment: {A: '{index}', B: 7}, cpus: auto, ready_timeout: 2s, "
         "stop_timeout: 3s, recycle_after: 100, processes: 2, max_connections: 4, tier: 5}",
-        "{callable: 'work.images:Thumb.make', task_timeout: off, backup: true}",
+        "{callable: 'work.images:Thumb.make', task_timeout: off, max_body: 1MiB, backup: true}",
     )
     local = LocalSpec("serve {socket}", None, 1, "app", (("A", "{index}"), ("B", "7")), "auto", 2.0, 3.0, 2, 100)
     assert BackendSpec("", 0, 1, 4, 5, local=local) == found[1]
-    function = LocalSpec(None, "work.images:Thumb.make", 0, task_timeout_s=None)
+    function = LocalSpec(None, "work.images:Thumb.make", 0, task_timeout_s=None, max_body_bytes=2**20)
     assert BackendSpec("", 0, backup=True, local=function) == found[2]
 
 
@@ -77,6 +77,7 @@ def test_the_directory_of_the_file_is_the_default_however_it_is_written() -> Non
         ),
         ("pools.web.backends[0].processes: is not read with address (got 2)", "{address: 'a:1', processes: 2}"),
         ("pools.web.backends[0].task_timeout: is not read with run (got 2s)", "{run: 'x {port}', task_timeout: 2s}"),
+        ("pools.web.backends[0].max_body: is not read with run (got 1MiB)", "{run: 'x {port}', max_body: 1MiB}"),
         ("pools.web.backends[0].processes: is out of range (got 0); use 1 to 1024", "{run: 'x {port}', processes: 0}"),
         ("pools.web.backends[0].cpus: unknown value (got 2)", "{run: 'x {port}', cpus: 2}"),
         (

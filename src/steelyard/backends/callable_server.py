@@ -168,7 +168,7 @@ def _arguments(words: list[str]) -> Namespace:
     parser.add_argument("--name", required=True, help="of this process, as Task.worker says it")
     parser.add_argument("--task-timeout", type=_positive, default=inf, metavar="SECONDS", help="none without it")
     parser.add_argument("--directory", type=Path, help="where the module is looked for first")
-    parser.add_argument("--max-body", type=int, default=MAX_BODY, metavar="BYTES")
+    parser.add_argument("--max-body", type=int, default=MAX_BODY, metavar="BYTES", help="a longer one is a 413")
     return parser.parse_args(words)
 
 

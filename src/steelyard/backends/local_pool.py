@@ -60,7 +60,7 @@ class LocalPool(Generic[Task, Value]):
         if not all(isinstance(count, int) for count in counts):
             raise PoolError(f"processes and queue_size: whole numbers (got {processes!r} and {queue_size!r})")
         if processes < len(functions):
-            raise PoolError(f"processes: {len(functions)} functions need as many at least (got {processes})")
+            raise PoolError(f"processes: at least as many as functions, {len(functions)} (got {processes})")
         if queue_size < 1:
             raise PoolError(f"queue_size: at least 1 (got {queue_size})")
         self._functions = list(functions)

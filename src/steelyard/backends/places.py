@@ -108,8 +108,9 @@ def _wanted(pool: PoolSpec, backend: BackendSpec, beside: str) -> Wanted:
 def _argv(local: LocalSpec, backend: BackendSpec, directory: str, values: Mapping[str, object]) -> list[str]:
     if local.run is not None:
         return [filled(word, values) for word in split(local.run)]
-    timeout = [] if local.task_timeout_s is None else ["--task-timeout", f"{local.task_timeout_s:g}"]
-    where = ["--socket", str(backend.path), "--name", local.name, *timeout, "--directory", directory]
+    limits = [] if local.task_timeout_s is None else ["--task-timeout", f"{local.task_timeout_s:g}"]
+    limits += ["--max-body", str(local.max_body_bytes)]
+    where = ["--socket", str(backend.path), "--name", local.name, *limits, "--directory", directory]
     return [sys.executable, "-P", "-m", FUNCTION_SERVER, "--function", local.command, *where]
 
 
@@ -125,7 +126,8 @@ def _udp(pool: PoolSpec) -> bool:
 def _identity(pool: str, local: LocalSpec | None, udp: bool) -> str:
     """A name for the process: where another command, directory, environment or core would run, it is another one."""
     assert local is not None
-    parts = (local.run, local.function, local.directory, local.environment, local.cpus, local.task_timeout_s, udp)
+    of_function = local.task_timeout_s, local.max_body_bytes
+    parts = (local.run, local.function, local.directory, local.environment, local.cpus, of_function, udp)
     return f"{pool}/{blake2s(repr(parts).encode(), digest_size=4).hexdigest()}/{local.index}"
 
 

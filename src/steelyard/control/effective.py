@@ -156,7 +156,7 @@ def unread_keys(part: Any) -> set[str]:
     if isinstance(part, HealthCheckSpec):
         return set() if part.kind == "http" else {"path", "expect"}
     if isinstance(part, LocalSpec):
-        return set() if part.run is None else {"task_timeout_s"}
+        return set() if part.run is None else {"task_timeout_s", "max_body_bytes"}
     if isinstance(part, BreakerSpec):
         return {"slow_rate"} if part.slow_call_s is None else set()
     return set()

@@ -31,8 +31,9 @@ OF_PROCESS: Final = (
     "stop_timeout_s",
     "recycle_after",
     "task_timeout_s",
+    "max_body_bytes",
 )
-_OF_FUNCTION: Final = ("task_timeout_s",)
+_OF_FUNCTION: Final = ("task_timeout_s", "max_body_bytes")
 _KINDS: Final = ("address", "run", "function")
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -115,7 +116,8 @@ def identity(entry: "Backend") -> object:
     """What makes two entries of a pool the same: an address, or what would run twice."""
     if "address" in entry.model_fields_set:
         return entry.address
-    return entry.run, entry.function, entry.directory, entry.environment, entry.cpus, entry.task_timeout_s
+    of_function = entry.task_timeout_s, entry.max_body_bytes
+    return entry.run, entry.function, entry.directory, entry.environment, entry.cpus, of_function
 
 
 def shown(entry: "Backend") -> str:

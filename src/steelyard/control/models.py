@@ -215,6 +215,7 @@ class Backend(Shape):
         "recycle_after", "of run and callable: requests after which a process is replaced"
     )
     task_timeout_s: fields.TimeoutOrOff = optional("task_timeout", "of callable: for one call of the function")
+    max_body_bytes: fields.Size = optional("max_body", "of callable: a larger body is refused with 413")
 
     @model_validator(mode="after")
     def _has_one_rank(self) -> Self:

@@ -192,8 +192,8 @@ class LocalSpec:
     run: a command with placeholders (backends/command.py); function: `package.module:function` of Python. One of the
     two is None. index: which process of its entry it is, from 0. cpus: `auto` pins it to a core.
     directory: where it runs; what is not absolute begins at the directory of the file. recycle_after: requests.
-    task_timeout_s: of a function. name: what people call it; where and at: the file and line, and the key, of its
-    entry. These three, and how many processes that has, do not make it another one.
+    task_timeout_s, max_body_bytes: of a function. name: what people call it; where and at: the file and line, and the
+    key, of its entry. These three, and how many processes that has, do not make it another one.
     """
 
     run: str | None
@@ -211,6 +211,7 @@ class LocalSpec:
     )
     recycle_after: int | None = _default(None, "a process that grows should be mended; set it until that is done")
     task_timeout_s: float | None = _default(60.0, "as the response timeout of a pool: nobody waits for it any longer")
+    max_body_bytes: int = _default(64 * KIB * KIB, "a photograph or a short video; all of it is held in memory")
     name: str = field(default="local", compare=False, metadata={"why": "whoever makes it knows a better one"})
     where: str = field(default="configuration", compare=False, metadata={"why": "it is in no file"})
     at: str = field(default="pools", compare=False, metadata={"why": "it is in no file"})
