@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from steelyard import errors
 from steelyard.core.spec import PoolTimeouts, RetrySpec
 from tests.fakes import World, answer, forwarded, ok, refused, request
@@ -276,3 +278,18 @@ def test_a_stale_connection_says_nothing_of_its_backend_whatever_the_method(make
     backend.eof()
     client << refused(errors.STALE)
     assert 0 == world.pool.backends[0].failures
+
+
+@pytest.mark.parametrize("same_backend", [0, 1])
+def test_a_try_that_a_client_did_not_wait_for_is_not_counted(make: Make, same_backend: int) -> None:
+    """Before a third backend, and before the same one again, there is a pause."""
+    world = make("abc", retry=RetrySpec(same_backend=same_backend, delay_s=1.0, max_delay_s=9.0))
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    if not same_backend:
+        world.refuse("b")
+    assert [] == world.dialled
+    client.reset()
+    begun = sum(record.tries - 1 for record in world.records)
+    assert (1 - same_backend, begun) == (begun, world.counters.read()["retries"])

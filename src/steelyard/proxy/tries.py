@@ -276,7 +276,6 @@ class Tries(Receiver):
             return
         races = self.hedge is not None and not self.hedge.leads
         if safe and not races and self.tries_here < connections.same_backend and self._bears_retry(kind, now):
-            self.context.counters.add(RETRIES)
             self.timer = self.context.loop.call_later(self._pause_s(self.tries_here), self._try_again)
             self.tries_here += 1
             return
@@ -324,6 +323,7 @@ class Tries(Receiver):
         now = self.context.wheel.now()
         if self.tries_here == 0:
             self.asked_at = now  # the pause was ours; one between two tries at the same backend is its own
+        self.context.counters.add(RETRIES)
         self._open(self.backend, now, False)
 
     def time_try(self) -> None:
@@ -401,11 +401,11 @@ class Tries(Receiver):
         """
         assert self.connections is not None
         self._leave(failed, status, now)
-        self.context.counters.add(RETRIES)
         if self.connections.probes is not None:
             self.connections.probes.wake(now)
         self.asked_at = now
         if self._count_tried() < 2:
+            self.context.counters.add(RETRIES)
             self._open(other, now, False)
         else:
             self.backend = other
