@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steelyard.backends import places
-from steelyard.control import config
+from steelyard.control import config, watch
 from steelyard.control.ledger import Ledger, table_bytes, table_rows
 from steelyard.core import table as cells
 from steelyard.core.spec import Spec
@@ -151,6 +151,20 @@ async def test_a_reload_reads_the_file_anew(stage: Stage, caplog: pytest.LogCapt
         stage.cell(cells.RELOADS),
         len(stage.process.pools["app"].backends),
     )
+
+
+async def test_what_is_saved_while_it_starts_is_noticed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch: true` compares with the file as it was read, and not as it was when all served."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.01)
+    stage.file.write_text(TEXT + "watch: true\n")
+    await stage.opens()
+    prepare = await stage.hears("prepare")
+    stage.file.write_text(TEXT.replace("a:1", "b:12") + "watch: true\n")
+    stage.answer(prepare, {"addresses": {KEY: "127.0.0.1:80"}}, {"worker": 0})
+    stage.answer(await stage.hears("commit"), {"worker": 0}, {"worker": 1})
+    await stage.puts_into_force()
+    await stage.until_number(2)
+    assert ["b:12"] == [backend.address for backend in stage.process.spec.pools[0].backends]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ class NotTaken(SteelyardError):
 class ControlProcess:
     """It and its channel. spec: in force. pools: the balancer's, as far as health and live numbers go.
 
+    file: as it was when it was read last; None where it was not, or there is none.
     place: the directory for unix sockets of local backends.
     """
 
@@ -78,6 +79,7 @@ class ControlProcess:
         self.reloading = asyncio.Lock()
         self.asked: dict[int, asyncio.Future[Message]] = {}
         self.last_id = 0
+        self.file: FileWatch | None = None
         self.watching: asyncio.Task[None] | None = None
         self.ended: asyncio.Future[int] = self.loop.create_future()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +166,7 @@ class ControlProcess:
         self.source = words["source"]
         try:
             with collector.paused():
-                spec = source.read(self.source)
+                spec = self._read()
             make_ready(spec)
             user = identity.words_of(spec.user)
             workers = spec.workers or len(os.sched_getaffinity(0))
@@ -246,10 +248,16 @@ class ControlProcess:
             _log.info("reload: %s", reload_line(words))
             return words
 
+    def _read(self) -> Spec:
+        """The configuration. Its file is looked at before: whatever is saved from here on is noticed by `watch`."""
+        path = source.file_of(self.source)
+        self.file = None if path is None else FileWatch(path)
+        return source.read(self.source)
+
     async def _reload(self) -> tuple[int, float]:
         if source.file_of(self.source) is None:
             raise NotTaken("started without a file, so there is nothing to read again; use steelyard run -c FILE")
-        spec = places.resolved(source.read(self.source), self.spec, self.place)
+        spec = places.resolved(self._read(), self.spec, self.place)
         found = changes(self.spec, spec)
         where, mend = self.source["file"], "steelyard upgrade starts anew with it, and loses no request"
         settled = [
@@ -339,7 +347,8 @@ class ControlProcess:
         path = source.file_of(self.source)
         if wanted and path is not None:
             if self.watching is None:
-                self.watching = self.loop.create_task(FileWatch(path).follow(self._reload_quietly))
+                file = FileWatch(path) if self.file is None else self.file
+                self.watching = self.loop.create_task(file.follow(self._reload_quietly))
                 self.tasks.add(self.watching)
         elif self.watching is not None:
             self.watching.cancel()
