@@ -256,3 +256,18 @@ def test_words_that_no_program_can_be_given_are_said(stage: Stage, exc: Exceptio
     stage.process.ends(1)
     stage.reactor.wait(FIRST_PAUSE_S)
     assert State.WAITING is stage.local.state
+
+
+@pytest.mark.parametrize("stops", [True, False], ids=["for good", "anew"])
+def test_output_that_is_told_behind_its_end_is_no_news(stage: Stage, stops: bool) -> None:
+    """A selector tells both at once, in any order: its end, at which all was read, and that there is more to read."""
+    stage.accepts()
+    listen = stage.reactor.readers[stage.process.output_fd]
+    stage.process.output.append(b"bye\n")
+    if stops:
+        stage.local.stop(lambda: None)
+        stage.reactor.wait()
+    else:
+        stage.process.ends(1)
+    listen()
+    assert ["[web/0] bye"] == stage.lines

@@ -290,7 +290,8 @@ class Local:
 
     def _listen(self) -> None:
         """Some output has come. Not more than one read: others wait for their turn."""
-        assert self.process is not None
+        if self.process is None:  # it has ended in the same look of the reactor, and was read to its end
+            return
         data = self.process.read()
         if not self._hear(data) and data is not None:
             self.reactor.remove_reader(self.process.output_fd)  # it has closed both streams, and may run on
