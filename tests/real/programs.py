@@ -123,6 +123,18 @@ async def accepting(port: int) -> None:
             return
 
 
+async def refusing(port: int) -> None:
+    """Wait until nobody listens on the port any more."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0.01)
+
+
 async def served(port: int, count: int) -> None:
     """Wait until the nginx on this port has been sent so many requests by others."""
     asked = 1  # these count, too

@@ -11,7 +11,7 @@ import pytest
 
 from tests.real.backends import Talk, backend
 from tests.real.client import HOST, Client, request
-from tests.real.programs import interrupt, program, steelyard_run
+from tests.real.programs import interrupt, program, refusing, steelyard_run
 from tests.real.support import ON_UVLOOP, until
 
 pytestmark = ON_UVLOOP
@@ -41,8 +41,7 @@ async def test_it_stops_gracefully(number: signal.Signals) -> None:
         interrupt(ran, number)
         assert b"" == await idle.rest()
         assert b"" == await fresh.rest()
-        with pytest.raises(ConnectionRefusedError):
-            await Client.open(port)
+        await refusing(port)
         assert ran.process.returncode is None
         finish.set()
         answer = await busy.answer()
@@ -62,7 +61,7 @@ async def test_a_request_that_is_half_read_when_it_stops_is_still_answered() -> 
         client.send(raw[:900])
         await until(lambda: behind.talks)
         interrupt(ran)
-        await until(lambda: "stopping" in ran.complained)
+        await refusing(port)  # said by the supervisor, done by the worker: only now does it know of the end
         client.send(raw[900:])
         answer = await client.answer()
         assert (200, "close") == (answer.status, answer.get("connection"))
