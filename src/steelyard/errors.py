@@ -8,7 +8,7 @@ Expected outcomes travel as values (a `Kind`, a `Refusal`); exceptions are for b
 Source of the shape (kind, side, retry): Pingora's error type; statuses by RFC 9110 section 15.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -46,6 +46,8 @@ class Kind:
     word: in the access log and as the counters' label.
     status: what the client is answered; 0 when there is nobody, or no way, to answer.
     text: the sentence in the answer's body.
+    closes: whether the client's connection ends with it: where its request went wrong it may not end where it seems to.
+    One that was read whole, and is only not granted, leaves the connection as it is.
     """
 
     word: str
@@ -54,14 +56,10 @@ class Kind:
     phase: Phase
     retry: Retry
     text: str
+    closes: bool = field(init=False)
 
-    @property
-    def closes(self) -> bool:
-        """Whether the client's connection ends with it: where its request went wrong it may not end where it seems to.
-
-        One that was read whole, and is only not granted, leaves the connection as it is.
-        """
-        return self.side is Side.CLIENT and self.phase is not Phase.CHOOSE
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "closes", self.side is Side.CLIENT and self.phase is not Phase.CHOOSE)
 
 
 _REQUEST = (Side.CLIENT, Phase.REQUEST, Retry.NEVER)

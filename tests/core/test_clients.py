@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.core.clients import client_of
+from steelyard.core.clients import client_key, client_of
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_all_addresses_of_a_64_are_one_client_however_they_are_written(number: i
 
 def test_another_64_is_another_client() -> None:
     assert 3 == len({client_of(address) for address in ("2001:db8::1", "2001:db8:0:1::1", "2001:db8:1::1")})
+
+
+def test_a_client_has_one_key_however_its_address_is_written() -> None:
+    assert client_key("192.0.2.1") == client_key("::ffff:192.0.2.1") == client_key("192.0.2.1")
+    assert client_key("2001:db8::1") == client_key("2001:db8::2")
+    assert 3 == len({client_key(address) for address in ("192.0.2.1", "192.0.2.2", "2001:db8::1")})

@@ -10,8 +10,16 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
 
+from steelyard.core.stable import stable_hash
+
 HOST_BITS: Final = 64
 REMEMBERED: Final = 4096  # as many as peers are (proxy/context.py); to read an address takes longer than to refuse it
+
+
+@lru_cache(REMEMBERED)
+def client_key(address: str) -> int:
+    """Which client is at this address, as 64 bits: who limits asks so for every request."""
+    return stable_hash(client_of(address))
 
 
 def client_of(address: str) -> str:
@@ -22,7 +30,6 @@ def client_of(address: str) -> str:
     return _network_of(address) if ":" in address else address
 
 
-@lru_cache(REMEMBERED)
 def _network_of(address: str) -> str:
     try:
         parsed = IPv6Address(address.partition("%")[0])

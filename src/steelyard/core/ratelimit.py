@@ -10,7 +10,7 @@ from typing import Final
 
 from steelyard.core import door
 from steelyard.core import table as cells
-from steelyard.core.clients import client_of
+from steelyard.core.clients import client_key
 from steelyard.core.limiter import Limiter, limiter_cells
 from steelyard.core.paths import normal
 from steelyard.core.policy import Pick
@@ -72,8 +72,9 @@ class RateLimit:
         if value is None:
             return ALL
         if self.by_address:
-            value = client_of(value)
-        elif self.with_query:
+            key: int = client_key(value)
+            return key
+        if self.with_query:
             value = f"{normal(value)}?{value.partition('?')[2]}"
         elif self.by_path:
             value = normal(value)

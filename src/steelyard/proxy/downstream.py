@@ -19,10 +19,9 @@ from struct import pack
 from typing import Final
 
 from steelyard import errors
-from steelyard.core.clients import client_of
+from steelyard.core.clients import client_key
 from steelyard.core.crowd import Crowd
 from steelyard.core.spec import RespondSpec
-from steelyard.core.stable import stable_hash
 from steelyard.errors import Kind, ProtocolError
 from steelyard.observe.accesslog import refused_record
 from steelyard.proxy.client import Client
@@ -125,7 +124,7 @@ class Downstream(Client):
     def join(self, crowd: Crowd, now: float) -> None:
         """Count as a connection of this client, or be closed where it has too many. A trusted proxy is not a client."""
         assert self.peer is not None and self.transport is not None
-        self.crowd_key = stable_hash(client_of(self.peer.address))
+        self.crowd_key = client_key(self.peer.address)
         if crowd.enter(self.crowd_key):
             self.crowd = crowd
             return

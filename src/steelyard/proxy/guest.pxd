@@ -3,7 +3,6 @@
 from libc.stdint cimport uint64_t
 cimport cython
 from steelyard.core.crowd cimport Crowd
-from steelyard.core.stable cimport stable_hash
 from steelyard.proxy.clock cimport Timed
 from steelyard.proxy.context cimport ListenerContext
 from steelyard.wire.peer cimport Peer

@@ -11,9 +11,8 @@ from struct import pack
 from typing import Final
 
 from steelyard import errors
-from steelyard.core.clients import client_of
+from steelyard.core.clients import client_key
 from steelyard.core.crowd import Crowd
-from steelyard.core.stable import stable_hash
 from steelyard.errors import Kind
 from steelyard.observe.accesslog import refused_record
 from steelyard.proxy.clock import Timed
@@ -71,7 +70,7 @@ class Guest(Timed):
         if context.crowd is None or peer is None:
             return True
         crowd: Crowd = context.crowd
-        self.crowd_key = stable_hash(client_of(peer.address))
+        self.crowd_key = client_key(peer.address)
         if crowd.enter(self.crowd_key):
             self.crowd = crowd
             return True

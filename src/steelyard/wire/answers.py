@@ -4,10 +4,13 @@ Not compiled: a health page is asked for a few times a second. Refusals come by 
 but of those most is ready made.
 """
 
-from functools import cache
+from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 
 from steelyard.errors import Kind
+
+READY_MADE: Final = 1024  # refusals: of each kind, and of a limit with each number of seconds that it asks to wait
 
 
 def reason(status: int) -> str:
@@ -36,20 +39,19 @@ def refusal(kind: Kind, connection: bytes, to_head_request: bool, retry_after_s:
 
     retry_after_s: when a client that got a 429 or 503 may come again, whole seconds (RFC 9110 section 10.2.3).
     """
+    head, body = _parts(kind, retry_after_s)
+    return head + connection + (b"\r\n" if to_head_request else body)
+
+
+@lru_cache(READY_MADE)
+def _parts(kind: Kind, retry_after_s: int) -> tuple[bytes, bytes]:
+    """What is before the last lines of the head, and what is behind them: made once, for refusing must cost little."""
     extra = b""
     if kind.status in (429, 503):
         extra = b"Retry-After: %d\r\n" % retry_after_s
     elif kind.status == 405:
         # RFC 9110 section 15.5.6 wants the list; these are what a proxy passes on.
         extra = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
-    lines, body = _parts(kind)
-    head = lines + extra + connection + b"\r\n"
-    return head if to_head_request else head + body
-
-
-@cache
-def _parts(kind: Kind) -> tuple[bytes, bytes]:
-    """What every such answer has: its first lines and its body. Made once, for refusing should cost little."""
     body = f"{kind.status} {reason(kind.status)}\n{kind.text}\n".encode()
     whole = fixed_answer(kind.status, body, "text/plain; charset=utf-8", b"", True)
-    return whole.removesuffix(b"\r\n"), body
+    return whole.removesuffix(b"\r\n") + extra, b"\r\n" + body
