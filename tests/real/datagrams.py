@@ -3,13 +3,13 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from steelyard.embed import LoadBalancer
 from steelyard.observe.accesslog import Record
 from tests.real.client import HOST
-from tests.real.support import Config, Running, until
+from tests.real.support import Config, Running, free_ports, until
 
 Place = tuple[str, int]
 # What a backend sends back to a datagram.
@@ -86,14 +86,9 @@ class Server(asyncio.DatagramProtocol):
 
 def unused_port() -> int:
     """A port that nobody has now, for datagrams or for connections."""
-    for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as of_udp, socket.socket() as of_tcp:
-            of_udp.bind((HOST, 0))
-            port: int = of_udp.getsockname()[1]
-            try:
-                of_tcp.bind((HOST, port))
-            except OSError:
-                continue
+    for port in free_ports(100, udp=True):
+        with socket.socket() as of_tcp, suppress(OSError):
+            of_tcp.bind((HOST, port))
             return port
     raise AssertionError("no port is free for both")
 

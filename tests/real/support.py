@@ -5,14 +5,14 @@ all clients, and sees that nothing is in flight any more, that no callback raise
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import CoroutineType
 from typing import Any, Final, cast
 
 import pytest
 
+from steelyard.backends import places
 from steelyard.control.ledger import FIRST
 from steelyard.core.spec import Spec
 from steelyard.core.table import IN_FLIGHT
@@ -39,16 +39,18 @@ def one_pool(
     }
 
 
-def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on now; connecting to one is refused.
+def free_ports(count: int, udp: bool = False) -> list[int]:
+    """Different ports that nobody listens on now; connecting to one is refused. udp: of datagrams.
 
-    All are held until the last one is known: the kernel may give a port that was let go a second time.
+    None of them is one that the kernel gives away: else another test's `port 0`, or a client's own end, had it before
+    it is used here, and who asks such a port again and again is one day connected with himself.
     """
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind((HOST, 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+    ports: list[int] = []
+    for _ in range(count):
+        port = places.free_port(udp, {*ports})
+        assert port is not None, "no port is free outside the range that clients have theirs from"
+        ports.append(port)
+    return ports
 
 
 def free_port() -> int:
