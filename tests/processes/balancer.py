@@ -143,11 +143,18 @@ async def _end(home: Path, started: Program) -> None:
         for other in (*children(pid), pid):
             with suppress(ProcessLookupError):
                 os.kill(other, signal.SIGCONT)
-        for _ in range(2):  # the second one does not wait
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
-        await until(lambda pid=pid: not alive(pid), f"{pid} ends")  # type: ignore[misc]
+        await eventually(lambda pid=pid: _interrupted(pid), f"{pid} ends")  # type: ignore[misc]
     await started.ended()  # all of them hold its standard output
+
+
+async def _interrupted(pid: int) -> bool:
+    """Whether it has ended; else it is interrupted once more.
+
+    The second one does not wait. Both at once could be one: the kernel keeps no count of a signal that is pending.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    return not alive(pid)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:

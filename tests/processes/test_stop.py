@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.balancer import COMMAND, Balancer, alive, balancing, environment, supervisors, with_workers, write
+from tests.processes.balancer import (
+    COMMAND,
+    Balancer,
+    alive,
+    balancing,
+    environment,
+    status_field,
+    supervisors,
+    with_workers,
+    write,
+)
 from tests.real.backends import Talk, backend
 from tests.real.client import Client
 from tests.real.programs import program
@@ -136,11 +146,17 @@ async def test_it_can_be_ended_before_it_serves(tmp_path: Path) -> None:
         async with program(*run, environ=environment(tmp_path)) as started:
             socket = tmp_path / f"{started.process.pid}.sock"
             await until(lambda socket=socket: socket.exists())  # type: ignore[misc]
-            await asyncio.sleep(0.05)  # between its socket and its handlers
+            # Its socket is there a little before its handlers, without which a signal would just end it.
+            await until(lambda pid=started.process.pid: handles(pid, signal.SIGCHLD))  # type: ignore[misc]
             started.process.send_signal(number)
             assert 0 == await started.ended()
             assert "Traceback" not in started.complained
             assert not socket.exists()
+
+
+def handles(pid: int, number: int) -> bool:
+    """proc(5), SigCgt: whether it has a handler for this signal."""
+    return bool(int(status_field(pid, "SigCgt")[0], 16) >> (number - 1) & 1)
 
 
 async def test_idle_clients_are_hung_up_on(tmp_path: Path) -> None:

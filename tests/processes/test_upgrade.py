@@ -69,15 +69,19 @@ async def test_what_is_in_flight_is_finished_by_the_old_program(tmp_path: Path) 
                 await finish.wait()
             talk.answer(b"done")
 
-    async with backend(slow) as one, balancing(tmp_path, with_workers(2, one.port)) as lb:
-        client = await lb.client()
+    async with backend(slow) as one, balancing(tmp_path, with_workers(1, one.port)) as lb:
+        client, idle = await lb.client(), await lb.client()
+        assert b"done" == (await idle.ask()).body
         client.get("/slow")
-        await until(lambda: one.requests)
+        await until(lambda: len(one.requests) == 2)
         new = (await lb.ask("upgrade"))["pid"]
         assert new != lb.pid
         assert alive(lb.pid)
         for _ in range(8):
             assert "done" == await lb.name()
+        # The answer to `upgrade` came before the old worker was told; that it hangs up says that it has heard of it.
+        assert b"" == await idle.rest()
+        idle.close()
         finish.set()
         answer = await client.answer()
         assert (b"done", "close") == (answer.body, answer.get("connection"))
