@@ -449,9 +449,11 @@ async def test_a_cancelled_submit_that_no_worker_has_is_not_done(tmp_path: Path)
 async def test_a_cancelled_submit_that_a_worker_has_is_finished_and_counted_by_what_came_of_it(tmp_path: Path) -> None:
     begun, go = tmp_path / "begun", tmp_path / "go"
     async with a_pool(processes=1) as pool:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await pool.submit(("wait", str(go)))
+        submitting = asyncio.get_running_loop().create_task(pool.submit(("wait", str(go), 0, str(tmp_path / "has it"))))
+        await until((tmp_path / "has it").exists)  # until then it would be withdrawn, and have failed
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        assert submitting.cancelled()
         assert (1, 0, 0) == (pool.submitted, pool.done, pool.failed)
         hanging = pool.submit_nowait(("hang", str(begun)))
         go.touch()

@@ -67,8 +67,10 @@ def _hang(begun: str = "") -> None:
     wait_for_ever()
 
 
-def _wait(file: str, value: Any = None) -> Any:
-    """Until there is a file."""
+def _wait(file: str, value: Any = None, begun: str = "") -> Any:
+    """Until there is a file. begun: another one, which says that this has begun."""
+    if begun:
+        Path(begun).touch()
     while not Path(file).exists():
         time.sleep(0.002)
     return value
