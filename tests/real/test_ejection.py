@@ -172,6 +172,7 @@ async def test_by_default_no_more_than_one_of_five_is_ever_out(tmp_path: Path) -
         clients = [await lb.client() for _ in range(16)]
         await asyncio.gather(*[statuses(client, 20) for client in clients])
         assert 1 == sum(one["ejected_s"] > 0 for one in await lb.backends())
+        await lb.says("[ejected for ")
         assert 1 == lb.program.complained.count("[ejected for ")
         for client in clients:
             client.close()
@@ -216,6 +217,7 @@ async def test_a_half_open_circuit_lets_one_request_through_whoever_asks(tmp_pat
         for client in clients:
             assert 503 == (await client.ask()).status
         assert 1 == len(one.requests)
+        await lb.says("circuit half-open")
         assert 1 == lb.program.complained.count("circuit half-open")
         go_on.set()
         answers = [(await client.answer()).status for client in trying]

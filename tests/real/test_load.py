@@ -19,6 +19,8 @@ pools:
     backends: [{backends}]
     health_check: {{interval: 200ms, timeout: 200ms}}
 """
+# wrk's own limit for an answer, 2 s, says more of a busy machine than of a balancer.
+PATIENT: Final = ("--timeout", "60s")
 # wrk and ab say nothing of these when there were none.
 TROUBLE: Final = re.compile(r"Socket errors.*|Non-2xx.*|Failed requests: +[1-9].*")
 # The retry budget is earned by traffic, 20 % of the requests. When each of three servers has had so many, the pool can
@@ -73,7 +75,7 @@ async def test_64_clients_at_once_get_no_error_and_each_server_its_share(tmp_pat
         three_nginx(tmp_path) as ports,
         steelyard_run(*[f"{HOST}:{port}" for port in ports], "-l", f"{HOST}:0") as (ran, port),
     ):
-        said = await output("wrk", "-t1", "-c64", "-d2s", f"http://{HOST}:{port}/")
+        said = await output("wrk", *PATIENT, "-t1", "-c64", "-d2s", f"http://{HOST}:{port}/")
         assert [] == TROUBLE.findall(said)
         assert {"a": 5, "b": 5, "c": 5} == {
             name: count for name in "abc" if (count := (await names(port, 15)).count(name))
@@ -106,7 +108,7 @@ async def test_nobody_notices_that_one_of_three_servers_is_killed(tmp_path: Path
         ]
         ran, port = await stack.enter_async_context(steelyard_run("-c", written(tmp_path, ports)))
         load = await stack.enter_async_context(
-            program("wrk", "-t1", "-c32", "-d3s", "--latency", f"http://{HOST}:{port}/")
+            program("wrk", *PATIENT, "-t1", "-c32", "-d3s", "--latency", f"http://{HOST}:{port}/")
         )
         await served(ports[0], EARNED)
         servers[1].kill()
@@ -128,13 +130,15 @@ async def test_servers_that_die_in_turn_cost_no_request(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(nginx(tmp_path / f"{n}", "x", port)) for n, port in enumerate(ports)]
         ran, port = await stack.enter_async_context(steelyard_run("-c", written(tmp_path, ports)))
-        load = await stack.enter_async_context(program("wrk", "-t1", "-c32", "-d10s", f"http://{HOST}:{port}/"))
+        load = await stack.enter_async_context(
+            program("wrk", *PATIENT, "-t1", "-c32", "-d10s", f"http://{HOST}:{port}/")
+        )
         await served(ports[0], EARNED)
         for turn in range(6):
             which = turn % 3
-            ups = ran.complained.count(f":{ports[which]} [up]")
+            ups, downs = (ran.complained.count(f":{ports[which]} [{state}]") for state in ("up", "down"))
             servers[which].kill()
-            await until(lambda which=which, turn=turn: ran.complained.count(f":{ports[which]} [down]") == turn // 3 + 1)  # type: ignore[misc]
+            await until(lambda which=which, downs=downs: ran.complained.count(f":{ports[which]} [down]") > downs)  # type: ignore[misc]
             servers[which] = await stack.enter_async_context(nginx(tmp_path / f"{turn}-again", "x", ports[which]))
             await until(lambda which=which, ups=ups: ran.complained.count(f":{ports[which]} [up]") == ups + 1)  # type: ignore[misc]
         assert 0 == await load.ended()

@@ -225,7 +225,7 @@ async def test_who_does_not_answer_in_time_is_not_heard() -> None:
         await talk.request()
         await talk.ended()
 
-    async with asking(silent, says("X-Latency-Ms: 1"), timeout_s=0.05) as (asks, (one, two)):
+    async with asking(silent, says("X-Latency-Ms: 1"), timeout_s=0.5) as (asks, (one, two)):
         await asks.asked()
         assert [two.port] == list(asks.heard())
         await until(lambda: [talk.how for talk in one.talks] != ["open"])

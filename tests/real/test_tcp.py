@@ -193,7 +193,7 @@ async def test_unix_sockets_on_both_sides(tmp_path: Path) -> None:
     front, behind = tmp_path / "front.sock", tmp_path / "behind.sock"
     server = await asyncio.start_unix_server(_echo_stream, behind)
     try:
-        async with running(tcp(f"unix:{behind}", pool={"health_check": {"interval": "50ms", "timeout": "50ms"}})) as lb:
+        async with running(tcp(f"unix:{behind}", pool={"health_check": {"interval": "2s", "timeout": "2s"}})) as lb:
             client = await lb.client()
             client.send(b"hello")
             client.eof()
@@ -239,7 +239,7 @@ async def test_http_goes_to_a_unix_socket_with_checks_and_kept_connections(tmp_p
         async with running(one_pool(f"unix:{path}")) as lb:
             assert "okok" == await output("curl", "-s", *[f"http://127.0.0.1:{lb.port}/{n}" for n in range(2)])
             assert 1 == made, "the connection is kept"
-        check = {"kind": "http", "path": "/health", "interval": "50ms", "timeout": "50ms"}
+        check = {"kind": "http", "path": "/health", "interval": "2s", "timeout": "2s"}
         async with running(one_pool(f"unix:{path}", pool={"health_check": check})) as lb:
             await until(lambda: any(b"GET /health" in head for head in seen))
             assert any(b"Host: localhost\r\n" in head for head in seen if b"/health" in head)

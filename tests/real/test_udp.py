@@ -208,7 +208,7 @@ async def test_a_listener_that_is_gone_passes_on_the_answers_that_are_owed() -> 
 
 async def test_a_client_too_many_gets_nothing_until_there_is_room() -> None:
     async with servers(1) as (backend,):
-        config = datagrams(backend.port, listener={"max_sessions": 2, "session_timeout": "300ms"})
+        config = datagrams(backend.port, listener={"max_sessions": 2, "session_timeout": "1s"})
         async with passing(config, 3) as (lb, (one, two, three)):
             assert ["0", "0"] == [await one.name(), await two.name()]
             three.send(b"?")

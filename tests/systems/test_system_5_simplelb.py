@@ -148,8 +148,8 @@ def test_at_most_three_backends_are_asked_then_503_service_not_available(tmp_pat
 
 @pytest.mark.real
 def test_a_backend_that_answers_again_is_used_again(tmp_path: Path) -> None:
-    """With checks every 200 ms in place of 20 s."""
-    sooner: dict[str, Any] = {"i": "interval: 20s -> interval: 200ms", "t": "timeout: 2s -> timeout: 200ms"}
+    """With checks every second in place of 20 s. At `fall: 1` a machine must not be so busy that one comes late."""
+    sooner: dict[str, Any] = {"i": "interval: 20s -> interval: 1s", "t": "timeout: 2s -> timeout: 1s"}
     with backends(False, True) as (a, b), balancer(tmp_path, [a, b], **sooner) as (running, port):
         assert "B" == get(port).text
         running.until(rf"http://{HOST}:{a.port} \[down\]")
