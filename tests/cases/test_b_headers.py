@@ -7,7 +7,7 @@ import pytest
 
 from steelyard.testing import faults
 from tests.cases.scene import GET, all_of, faulty, refused, seen
-from tests.real.client import HOST, request
+from tests.real.client import HOST, chunked, request
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,13 @@ async def test_case_20_our_own_fields_cannot_be_taken_away_by_naming_them(name: 
         got.body,
     ]
     assert "steelyard" in (got.get("via") or "")
+
+
+async def test_case_20_chunks_are_chunks_though_connection_names_their_coding() -> None:
+    """RFC 9110 7.6.1, RFC 9112 6.1: a body whose framing was taken away would be the next request."""
+    raw = request("POST", "/", "Connection: Transfer-Encoding", "Transfer-Encoding: chunked") + chunked(b"hello")
+    got = await seen(raw)
+    assert ("chunked", b"hello", True) == (got.get("transfer-encoding"), got.body, got.whole)
 
 
 async def test_case_20_what_an_answers_connection_names_goes_no_further() -> None:

@@ -17,7 +17,7 @@ import pytest
 from steelyard.testing import FaultyBackend, faults
 from steelyard.testing.faults import Answer, Fault
 from tests.cases.scene import CHUNKED, GET, faulty, never_whole, refused, seen
-from tests.processes.balancer import balancing, cpu_s, status_field, with_workers
+from tests.processes.balancer import balancing, cpu_s, eventually, status_field, with_workers
 from tests.real.backends import Talk, backend
 from tests.real.client import Client, request
 from tests.real.support import ON_UVLOOP, Running, one_pool, running, until
@@ -120,8 +120,12 @@ async def test_case_71_two_workers_keep_the_places_busy_under_an_open_loop(tmp_p
         busy_s = sum(min(end, ended) - start for start, end in spans if start < ended)
         assert busy_s > GOODPUT * CAPACITY * (ended - spans[0][0])
         assert len(spans) == answers.count((200, None))
-        counted = (await lb.status())["counters"]
-        assert len(answers) == counted["answered"] + counted["full"] + counted["queue_timeout"]
+
+        async def all_counted() -> bool:  # a worker counts an answer when it has sent it
+            counted = (await lb.status())["counters"]
+            return bool(len(answers) == counted["answered"] + counted["full"] + counted["queue_timeout"])
+
+        await eventually(all_counted, "each is counted, and once")
 
 
 async def test_case_72_beyond_max_connections_clients_wait_and_are_let_in_when_others_go() -> None:
