@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import uvloop
@@ -33,6 +33,8 @@ from tests.real.support import until
 
 pytestmark = pytest.mark.real
 
+HANGS: Final = "import time; time.sleep(3600)\n"
+
 
 def descriptors() -> list[str]:
     """What this process has open."""
@@ -50,6 +52,14 @@ def children() -> set[int]:
     for task in Path("/proc/self/task").iterdir():
         found.update(map(int, (task / "children").read_text().split()))
     return found
+
+
+def a_function(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Callable[[Any], Any], Path]:
+    """A function of a module of its own, and that module's file: what stands there now is what workers import."""
+    module = place / f"{name}.py"
+    module.write_text("def function(task): return task\n")
+    monkeypatch.syspath_prepend(place)
+    return __import__(name).function, module
 
 
 @asynccontextmanager
@@ -579,10 +589,7 @@ async def test_workers_import_from_where_their_parent_does(monkeypatch: pytest.M
 async def test_a_worker_that_cannot_import_its_function_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = tmp_path / "a_module_that_goes.py"
-    module.write_text("def function(task): pass\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    function = __import__("a_module_that_goes").function
+    function, module = a_function("a_module_that_goes", tmp_path, monkeypatch)
     module.write_text("raise OSError('no disk')\n")
     before = descriptors(), children()
     pool = LocalPool([function], processes=2)
@@ -595,15 +602,41 @@ async def test_a_worker_that_cannot_import_its_function_is_one_clear_error(
     assert before == (descriptors(), children())
 
 
+async def test_a_worker_that_hangs_at_import_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, module = a_function("a_module_that_hangs", tmp_path, monkeypatch)
+    module.write_text(HANGS)
+    before = descriptors(), children()
+    said = "a_module_that_hangs:function was not imported within 0.5 s, and the worker was killed for it"
+    with pytest.raises(PoolError, match=rf"worker function-. did not become ready: {said}"):
+        await LocalPool([function], processes=2, start_timeout=0.5).start()
+    assert before == (descriptors(), children())
+
+
+async def test_a_worker_that_hangs_when_it_is_started_again_is_tried_then_given_up_and_its_tasks_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(crew, "RESTART_S", 0.01)
+    monkeypatch.setattr(crew, "START_TRIES", 2)
+    function, module = a_function("a_module_that_hangs_later", tmp_path, monkeypatch)
+    async with a_pool([function, work.do], 2, start_timeout=2.0) as pool:
+        module.write_text(HANGS)
+        os.kill(pool.pids["function-0"], signal.SIGKILL)
+        with pytest.raises(
+            TaskFailed, match=r"no worker is left .*: a_module_that_hangs_later:function was not imported"
+        ):
+            await pool.submit(1, function=function)
+        assert 1 == (await pool.submit(("echo", 1))).value
+    assert "function-0 failed to start 2 times, and is given up" in caplog.text
+
+
 async def test_a_worker_that_cannot_be_started_again_is_tried_then_given_up_and_its_tasks_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(crew, "RESTART_S", 0.01)
     monkeypatch.setattr(crew, "START_TRIES", 3)
-    module = tmp_path / "a_module_that_breaks.py"
-    module.write_text("def function(task): return task\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    function = __import__("a_module_that_breaks").function
+    function, module = a_function("a_module_that_breaks", tmp_path, monkeypatch)
     async with a_pool([function, work.do], 2) as pool:
         module.write_text("raise OSError('no disk')\n")
         os.kill(pool.pids["function-0"], signal.SIGKILL)
@@ -640,6 +673,7 @@ def test_wrong_arguments_are_one_clear_error_each() -> None:
         ({"timeout": 0}, "timeout: seconds, more than 0"),
         ({"timeout": math.nan}, "timeout: seconds, more than 0"),
         ({"timeout": "1"}, "timeout: seconds, more than 0"),
+        ({"start_timeout": 0}, "start_timeout: seconds, more than 0"),
         ({"policy": "maglev"}, "policy 'maglev' cannot choose a worker"),
     ):
         with pytest.raises(PoolError, match=said):

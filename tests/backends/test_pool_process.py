@@ -9,7 +9,8 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Final
 
 import pytest
 
@@ -17,10 +18,12 @@ from steelyard.backends import pool_process
 from steelyard.backends import pool_wire as wire
 from steelyard.backends.dispatch import Job
 from steelyard.backends.pool_process import PoolProcess, describe_status
-from steelyard.backends.results import TaskTimeout
+from steelyard.backends.pool_worker import Setup
+from steelyard.backends.results import PoolError, TaskTimeout
 from steelyard.errors import SteelyardError
 
 FAR: list[socket.socket] = []
+SETUP: Final = Setup("read-3", "library:read", [], None)
 
 
 class Clock:
@@ -91,17 +94,21 @@ class Popen:
 class Stage:
     """A PoolProcess, the far end of its socket, and what its owner was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_timeout_s: float | None = None, ready: bool = True) -> None:
         self.clock = Clock()
         self.told: list[Any] = []
         self.unbegun: Sequence[Job] = []
         loop: Any = self.clock
-        self.process = PoolProcess(loop, self, 3, b"setup")
+        self.process = PoolProcess(loop, self, 3, SETUP, start_timeout_s)
+        self.process.ready = ready
         self.far = FAR.pop()
         self.frames = wire.Frames()
 
     def answered(self, process: PoolProcess, frames: Sequence[wire.Frame]) -> None:
-        for _, _, body in frames:
+        for kind, _, body in frames:
+            if kind == wire.READY:
+                process.ready = True
+                continue
             process.jobs.popleft()
             process.answers += 1
             self.told.append(pickle.loads(body))
@@ -131,20 +138,81 @@ class Stage:
         if heard:
             self.clock.readers[self.process.sock.fileno()]()
 
+    def say_ready(self, heard: bool = True) -> None:
+        self.far.sendall(wire.frame(wire.READY, b""))
+        if heard:
+            self.clock.readers[self.process.sock.fileno()]()
+
     @property
     def killed(self) -> int:
         process: Any = self.process.process
         return int(process.killed)
 
 
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setattr(pool_process, "_start", Popen)
-    monkeypatch.setattr(pool_process, "_pidfd", lambda _: None)
-    one = Stage()
+@contextmanager
+def a_stage(**how: Any) -> Iterator[Stage]:
+    one = Stage(**how)
     yield one
     one.far.close()
     one.process.kill_and_wait()
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_process, "_start", Popen)
+    monkeypatch.setattr(pool_process, "_pidfd", lambda _: None)
+
+
+@pytest.fixture
+def stage(no_process: None) -> Iterator[Stage]:
+    with a_stage() as one:
+        yield one
+
+
+@pytest.fixture
+def starting(no_process: None) -> Iterator[Stage]:
+    with a_stage(start_timeout_s=60.0, ready=False) as one:
+        yield one
+
+
+def test_one_that_is_not_ready_in_time_is_killed(starting: Stage) -> None:
+    starting.clock.turn(59.9)
+    assert 0 == starting.killed
+    starting.clock.turn(0.2)
+    assert (1, ["ending"]) == (starting.killed, starting.told)
+    starting.say_ready()  # too late
+    starting.far.close()
+    starting.clock.readers[starting.process.sock.fileno()]()
+    *_, why = starting.told
+    assert (PoolError, False) == (type(why), starting.process.ready)
+    assert str(why).startswith("library:read was not imported within 60 s, and the worker was killed for it; ")
+
+
+def test_one_that_is_ready_though_nobody_had_time_to_hear_it_is_not_killed(starting: Stage) -> None:
+    starting.say_ready(heard=False)
+    starting.clock.turn(100.0)
+    assert (True, 0) == (starting.process.ready, starting.killed)
+
+
+def test_once_it_is_ready_its_time_is_that_of_its_tasks(starting: Stage) -> None:
+    starting.say_ready()
+    starting.send(None, 2.0)
+    starting.begin()
+    starting.clock.turn(100.0)
+    starting.answer(1)
+    starting.begin()
+    starting.clock.turn(1.9)
+    assert 0 == starting.killed
+    starting.clock.turn(0.2)
+    assert 1 == starting.killed
+
+
+def test_what_it_said_of_its_import_is_not_replaced_by_that_its_time_is_over(starting: Stage) -> None:
+    starting.process.kill(PoolError("no disk"))
+    starting.clock.turn(100.0)
+    starting.far.close()
+    starting.clock.readers[starting.process.sock.fileno()]()
+    assert "no disk" == str(starting.told[-1])
 
 
 def test_a_task_has_its_time_and_no_more(stage: Stage) -> None:
@@ -313,7 +381,10 @@ def test_what_does_not_fit_into_the_socket_goes_out_when_there_is_room_in_order(
         if fd in stage.clock.writers:
             stage.clock.writers[fd]()
     assert {} == stage.clock.writers
-    assert [b"setup", large] == [found[0][2], found[1][2][number_bytes:] + found[2][2][number_bytes:]]
+    assert [pickle.dumps(tuple(SETUP), wire.PROTOCOL), large] == [
+        found[0][2],
+        found[1][2][number_bytes:] + found[2][2][number_bytes:],
+    ]
 
 
 def test_what_is_sent_to_one_that_is_gone_is_no_error(stage: Stage) -> None:
@@ -330,7 +401,7 @@ async def test_one_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytes
     before = os.listdir("/proc/self/fd")
     owner: Any = None
     with pytest.raises(BlockingIOError):
-        PoolProcess(asyncio.get_running_loop(), owner, 0, b"")
+        PoolProcess(asyncio.get_running_loop(), owner, 0, SETUP, None)
     assert len(before) == len(os.listdir("/proc/self/fd"))
 
 

@@ -221,5 +221,12 @@ def test_a_pool_that_cannot_start_leaves_no_thread(monkeypatch: pytest.MonkeyPat
         pool.start()
 
 
+def test_a_pool_whose_worker_hangs_at_its_start_gives_up_in_time() -> None:
+    before = threads(), descriptors()
+    with pytest.raises(PoolError, match=r"work:do was not imported within 1e-06 s"):
+        SyncLocalPool([work.do], processes=1, start_timeout=1e-6).start()
+    assert before == (threads(), descriptors())
+
+
 def no_room(*_: Any, **__: Any) -> Any:
     raise OSError("no room")

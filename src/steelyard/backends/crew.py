@@ -62,12 +62,20 @@ class Member:
 
 
 class Crew:
-    """names, functions: of each worker. loop: None before `start`.
+    """names, functions: of each worker. start_timeout_s: of each process; None: any time. loop: None before `start`.
 
     not_done: the tasks that had not ended when all were ended, the oldest first.
     """
 
-    def __init__(self, dispatch: Dispatch, entrance: Entrance, names: Sequence[str], functions: Sequence[str]) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        entrance: Entrance,
+        names: Sequence[str],
+        functions: Sequence[str],
+        start_timeout_s: float | None,
+    ) -> None:
+        self.start_timeout_s = start_timeout_s
         self.dispatch = dispatch
         self.entrance = entrance
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -229,7 +237,7 @@ class Crew:
         assert self.loop is not None
         setup = Setup(member.name, member.function, sys.argv, main_source())
         try:
-            member.process = PoolProcess(self.loop, self, member.number, pickle.dumps(tuple(setup), wire.PROTOCOL))
+            member.process = PoolProcess(self.loop, self, member.number, setup, self.start_timeout_s)
         except OSError as exc:
             self._start_failed(member, PoolError(f"no process could be started: {answers.said(exc)}"))
 

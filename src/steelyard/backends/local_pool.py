@@ -31,6 +31,7 @@ from steelyard.backends.results import PoolClosed, PoolError, QueueFull, Result,
 
 ELSEWHERE: Final = "the pool runs in another event loop; SyncLocalPool can be used from anywhere"
 QUEUE_SIZE: Final = 1000  # enough that no worker waits for who fills it; a list of a million is not pickled at once
+START_TIMEOUT_S: Final = 60.0  # some libraries take ten seconds to be imported, where many do it at once
 
 
 class LocalPool(Generic[Task, Value]):
@@ -40,6 +41,7 @@ class LocalPool(Generic[Task, Value]):
     processes: None: one a core that we may use, and one a function at least. policy: how a worker is chosen, by the
     names of `steelyard policies`. queue_size: how many tasks may wait while each worker is at one.
     timeout: seconds that a worker may be at a task, where `submit` says nothing else; None: any time.
+    start_timeout: seconds that a worker may take to become ready (to import its function), each time; None: any time.
     Raises PoolError for what cannot run. It runs in the event loop that it is started in, and belongs to that one.
     """
 
@@ -51,6 +53,7 @@ class LocalPool(Generic[Task, Value]):
         policy: str = "round_robin",
         queue_size: int = QUEUE_SIZE,
         timeout: float | None = None,
+        start_timeout: float | None = START_TIMEOUT_S,
     ) -> None:
         if callable(functions) or not functions:
             raise PoolError(f"functions: a list of one or more (got {functions!r})")
@@ -65,12 +68,14 @@ class LocalPool(Generic[Task, Value]):
             raise PoolError(f"queue_size: at least 1 (got {queue_size})")
         self._functions = list(functions)
         self._timeout_s = _checked_timeout(timeout)
+        start_timeout_s = _checked_timeout(start_timeout, "start_timeout")
         kinds = [number % len(functions) for number in range(processes)]
         found = [name_of(function) for function in functions]
         names = [f"{found[kind].rpartition(':')[2].rpartition('.')[2]}-{number}" for number, kind in enumerate(kinds)]
         self._dispatch = Dispatch(names, kinds, policy, queue_size, _below(random.Random()), MOST_AHEAD)
         self._entrance = Entrance(self._dispatch)
-        self._crew = Crew(self._dispatch, self._entrance, names, [found[kind] for kind in kinds])
+        functions_of = [found[kind] for kind in kinds]
+        self._crew = Crew(self._dispatch, self._entrance, names, functions_of, start_timeout_s)
 
     @property
     def submitted(self) -> int:
@@ -283,11 +288,11 @@ class Awaited(asyncio.Future[Result[Task, Value]]):
         return cancelled
 
 
-def _checked_timeout(timeout: object) -> float | None:
+def _checked_timeout(timeout: object, name: str = "timeout") -> float | None:
     if timeout is None:
         return None
     if not isinstance(timeout, int | float) or not timeout > 0:  # nor is a NaN
-        raise PoolError(f"timeout: seconds, more than 0 (got {timeout!r})")
+        raise PoolError(f"{name}: seconds, more than 0 (got {timeout!r})")
     return timeout
 
 

@@ -1,12 +1,13 @@
 """One worker of a pool as its parent sees it: the process, the socket to it, and the jobs that it has.
 
 The first of the jobs is the one that it works at. Its time runs from when we see that it can have begun: so a parent
-that was busy itself gives more time, never less. A worker whose time is over is killed; what it still says is not
-heard. That the process has ended is learnt from its pidfd (pidfd_open(2)), for the socket may live on in a child of the
-child; where there is none, from the socket. What it had sent before is read first.
+that was busy itself gives more time, never less. A worker whose time is over, for its start or for a task, is killed;
+what it still says is not heard. That the process has ended is learnt from its pidfd (pidfd_open(2)), for the socket may
+live on in a child of the child; where there is none, from the socket. What it had sent before is read first.
 """
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from typing import Final, Protocol
 
 from steelyard.backends import pool_wire as wire
 from steelyard.backends.dispatch import Job
-from steelyard.backends.results import TaskTimeout, WorkerDied
+from steelyard.backends.pool_worker import Setup
+from steelyard.backends.results import PoolError, TaskTimeout, WorkerDied
 from steelyard.errors import SteelyardError
 
 # Where to import from comes first of all: a worker must find this very package, and all else where its parent does.
@@ -46,12 +48,15 @@ class Owner(Protocol):
 
 
 class PoolProcess:
-    """number: which worker of the pool it is. setup: what it is told first, a pickle. Raises OSError without room.
+    """number: which worker of the pool it is. setup: what it is told first. Raises OSError without room.
 
+    start_timeout_s: how long it may take to become ready; None: any time.
     ready: it has its function. answers: how many it has given. born_at: when it was started, or became ready.
     """
 
-    def __init__(self, loop: AbstractEventLoop, owner: Owner, number: int, setup: bytes) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, owner: Owner, number: int, setup: Setup, start_timeout_s: float | None
+    ) -> None:
         self.loop = loop
         self.owner = owner
         self.number = number
@@ -59,6 +64,8 @@ class PoolProcess:
         self.ready = False
         self.answers = 0
         self.born_at = loop.time()
+        self._function = setup.function
+        self._start_timeout_s = start_timeout_s
         self._frames = wire.Frames()
         self._out: deque[memoryview] = deque()
         self._deadline: float | None = None
@@ -82,7 +89,8 @@ class PoolProcess:
         self._pidfd = _pidfd(self.pid)
         if self._pidfd is not None:
             loop.add_reader(self._pidfd, self._gone)
-        self._write(wire.frame(wire.SETUP, setup))
+        self._write(wire.frame(wire.SETUP, pickle.dumps(tuple(setup), wire.PROTOCOL)))
+        self._give_time(start_timeout_s)
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Give it more to do."""
@@ -113,17 +121,7 @@ class PoolProcess:
 
     def begin_first(self) -> None:
         """It works at the first of its jobs from now on: see to its time."""
-        timeout_s = self.jobs[0].timeout_s if self.jobs else None
-        if timeout_s is None:
-            self._deadline = None
-            return
-        self._deadline = self.loop.time() + timeout_s
-        # A timer that goes off too early looks again: most tasks end long before, and need none of their own.
-        if self._timer is not None and self._timer.when() > self._deadline:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self.loop.call_at(self._deadline, self._look_at_time)
+        self._give_time(self.jobs[0].timeout_s if self.jobs else None)
 
     def end(self) -> None:
         """Let it finish what it has, and end."""
@@ -194,14 +192,31 @@ class PoolProcess:
         while self._read() > 0:
             pass
 
+    def _give_time(self, timeout_s: float | None) -> None:
+        """It has so long from now on, for its start or its first job."""
+        if timeout_s is None:
+            self._deadline = None
+            return
+        self._deadline = self.loop.time() + timeout_s
+        # A timer that goes off too early looks again: most tasks end long before, and need none of their own.
+        if self._timer is not None and self._timer.when() > self._deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._deadline, self._look_at_time)
+
     def _look_at_time(self) -> None:
         self._timer = None
         self._read_all()  # if we were busy it may have answered long ago
-        if self._deadline is None or not self.jobs:
+        if self._why is not None or self._deadline is None or (self.ready and not self.jobs):
             return
         if self._deadline > self.loop.time():
             if self._timer is None:
                 self._timer = self.loop.call_at(self._deadline, self._look_at_time)
+            return
+        if not self.ready:
+            what = f"{self._function} was not imported within {self._start_timeout_s:g} s"
+            self.kill(PoolError(f"{what}, and the worker was killed for it; start_timeout= gives it longer"))
             return
         late = self.jobs[0]
         unbegun = self.take_back()

@@ -18,7 +18,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
-from steelyard.backends.local_pool import QUEUE_SIZE, LocalPool
+from steelyard.backends.local_pool import QUEUE_SIZE, START_TIMEOUT_S, LocalPool
 from steelyard.backends.mapping import Mapping
 from steelyard.backends.results import PoolClosed, PoolError, Result, Task, TaskFailed, Value
 
@@ -36,8 +36,16 @@ class SyncLocalPool(Generic[Task, Value]):
         policy: str = "round_robin",
         queue_size: int = QUEUE_SIZE,
         timeout: float | None = None,
+        start_timeout: float | None = START_TIMEOUT_S,
     ) -> None:
-        self._pool = LocalPool(functions, processes=processes, policy=policy, queue_size=queue_size, timeout=timeout)
+        self._pool = LocalPool(
+            functions,
+            processes=processes,
+            policy=policy,
+            queue_size=queue_size,
+            timeout=timeout,
+            start_timeout=start_timeout,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pid = 0  # in which process that is
