@@ -286,6 +286,18 @@ async def test_none_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None
         await until(lambda: not any(map(alive, first)), "all have ended")
 
 
+async def test_what_a_supervisor_has_left_that_was_killed_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    config = a_config(run(AT_SOCKET))
+    async with balancing(tmp_path, config) as living, balancing(tmp_path, config) as killed:
+        killed.signal(signal.SIGKILL)
+        await killed.program.ended()
+        assert sorted(f"{lb.pid}.local" for lb in (living, killed)) == sorted(places(tmp_path))
+        async with balancing(tmp_path, config) as lb:
+            assert sorted(f"{lb.pid}.local" for lb in (living, lb)) == sorted(places(tmp_path))
+            assert {await living.name() for _ in range(2)} == {str(pid) for pid in await pids(living)}
+    assert ["balancer.yaml"] == os.listdir(tmp_path)
+
+
 async def test_they_run_on_without_the_control_process_and_the_next_one_knows_them(tmp_path: Path) -> None:
     async with balancing(tmp_path, a_config(run(), health_check=False)) as lb:
         first = await all_up(lb)

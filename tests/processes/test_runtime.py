@@ -97,6 +97,88 @@ def test_where_there_can_be_no_socket_the_mend_is_named(place: Path, monkeypatch
         runtime.listen()
 
 
+def left_behind(place: Path, *pids: int) -> None:
+    """What balancers with these process ids leave that are killed."""
+    with running(place, *pids):
+        for pid in pids:
+            home = place / f"{pid}.local"
+            home.mkdir()
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.bind(str(home / "web-0"))
+
+
+def no_process(pid: int, signal: int) -> None:
+    raise ProcessLookupError
+
+
+def names(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir())
+
+
+def started_beside(place: Path) -> list[str]:
+    """What there is, but for its own socket, when another balancer has started there."""
+    place.chmod(0o700)
+    with runtime.listen():
+        return [name for name in names(place) if name != f"{os.getpid()}.sock"]
+
+
+def test_what_one_that_was_killed_has_left_is_removed_by_the_next_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(place, 4711, 4194304, os.getpid())  # also under the number that is ours now
+    monkeypatch.setattr(os, "kill", no_process)
+    assert [] == started_beside(place)
+
+
+def test_where_there_is_still_a_process_of_its_number_all_stays(place: Path) -> None:
+    """It may have handed over, and drain; its socket is another one's then."""
+    left_behind(place, os.getppid(), 1)
+    kept = names(place)
+    assert (4, kept) == (len(kept), started_beside(place))
+
+
+def test_what_another_user_s_process_may_have_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    left_behind(place, 4711)
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert ["4711.local", "4711.sock"] == started_beside(place)
+
+
+def test_one_whose_socket_answers_lives_though_its_process_is_in_another_container(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(place, 4711)
+    (place / "4711.sock").unlink()
+    monkeypatch.setattr(os, "kill", no_process)
+    with running(place, 4711):
+        assert ["4711.local", "4711.sock"] == started_beside(place)
+        assert ["web-0"] == names(place / "4711.local")
+
+
+def test_no_link_is_followed(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").touch()
+    left_behind(place, 4711)
+    (place / "4712.local").symlink_to(other)
+    (place / "4711.local" / "link").symlink_to(other)
+    monkeypatch.setattr(os, "kill", no_process)
+    assert ["4712.local"] == started_beside(place)
+    assert ["file"] == names(other)
+
+
+def test_what_is_no_balancer_s_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_behind(place, 4711)
+    (place / "4711.local" / "directory").mkdir()
+    others = ["0.local", "04712.local", "4711.local.local", "99999999.sock", "notes.local", "\u0664.sock"]
+    for name in others:
+        (place / name).mkdir()
+    monkeypatch.setattr(os, "kill", no_process)
+    assert sorted(["4711.local", *others]) == started_beside(place)
+
+
 def test_the_only_one_is_meant(place: Path) -> None:
     with running(place, 4711):
         assert [4711, 4711] == [runtime.find(), runtime.find(4711)]
