@@ -4,9 +4,10 @@ What a sender could get rid of and nobody has read lies in the kernel's buffers,
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import pytest
 
@@ -132,6 +133,41 @@ async def test_a_backend_that_does_not_read_holds_the_client_back(framing: str) 
             assert gone < ENDLESS
             go_on.set()
             await until(lambda: len(behind.talks[0].received) > gone + 10 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "times", "asked"),
+    [
+        ("http", {"listener": {"timeouts": {"write": "1s"}}}, request("GET", "/")),
+        ("task", {"listener": {"timeouts": {"write": "1s"}}}, b"AppID:Long:first"),
+        ("tcp", {"pool": {"timeouts": {"tunnel": "1s"}}}, b"go"),
+    ],
+)
+async def test_who_reads_slowly_is_not_cut_off(protocol: str, times: dict[str, Any], asked: bytes) -> None:
+    """Not even where the kernel holds so much for it that for longer than its time nothing leaves our hands."""
+    rate, limit_s = 400_000, 1.0
+
+    async def script(talk: Talk) -> None:
+        await talk.read()
+        if protocol == "http":
+            talk.send(HEADS["length"])
+        async with pumping(talk.writer):
+            await talk.ended()
+
+    config: dict[str, Any] = one_pool(0, **times)
+    config["listeners"]["web"]["protocol"] = protocol
+    async with backend(script) as behind:
+        config["pools"]["web"]["backends"] = [f"{HOST}:{behind.port}"]
+        async with running(config) as lb:
+            loop = asyncio.get_running_loop()
+            with socket.create_connection((HOST, lb.port)) as client:
+                client.setblocking(False)
+                await loop.sock_sendall(client, asked)
+                began = loop.time()
+                while loop.time() - began < 4 * limit_s:
+                    assert await loop.sock_recv(client, rate // 20)
+                    await asyncio.sleep(0.05)
+            assert [] == lb.words()
 
 
 async def test_a_tunnel_holds_its_senders_back_both_ways() -> None:

@@ -28,6 +28,7 @@ from steelyard.proxy.client import Client
 from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.exchange import Exchange
 from steelyard.proxy.half_close import half_close
+from steelyard.proxy.unread import unread
 from steelyard.wire.answers import fixed_answer, refusal
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, UNKNOWN
@@ -369,7 +370,7 @@ class Downstream(Client):
     def pause_writing(self) -> None:
         self.full = True
         if self.transport is not None:
-            self.stalled_at = self.transport.get_write_buffer_size()
+            self.stalled_at = unread(self.transport)
         now = self.context.wheel.now()
         if not self.paused:
             self.held_at = now
@@ -394,7 +395,7 @@ class Downstream(Client):
 
     def on_deadline(self, now: float) -> None:
         if self.full and self.transport is not None:
-            left = self.transport.get_write_buffer_size()
+            left = unread(self.transport)
             if left < self.stalled_at:
                 self.stalled_at = left
                 self.context.wheel.expect(self, now + self.context.write_s)

@@ -35,6 +35,7 @@ from steelyard.proxy.guest import reset
 from steelyard.proxy.half_close import half_close
 from steelyard.proxy.reach import Reach
 from steelyard.proxy.task_words import told
+from steelyard.proxy.unread import unread
 from steelyard.wire.task import Progress, Task, ends_line, error_line, parse, progress
 
 # How long more may be on its way. What could stand as it is waits for less: it may be a whole request that names no
@@ -311,7 +312,7 @@ class TaskDownstream(Reach):
     def pause_writing(self) -> None:
         self.full = True
         assert self.transport is not None
-        self.stalled_at = self.transport.get_write_buffer_size()
+        self.stalled_at = unread(self.transport)
         self.context.wheel.expect(self, self.context.wheel.now() + self.context.write_s)
         if self.upstream is not None:
             self.upstream.pause()
@@ -327,7 +328,7 @@ class TaskDownstream(Reach):
 
     def on_deadline(self, now: float) -> None:
         if self.full and self.transport is not None:
-            left = self.transport.get_write_buffer_size()
+            left = unread(self.transport)
             if left < self.stalled_at:  # it reads, if slowly
                 self.stalled_at = left
                 self.context.wheel.expect(self, now + self.context.write_s)

@@ -25,6 +25,7 @@ from steelyard.proxy.context import ListenerContext
 from steelyard.proxy.guest import reset
 from steelyard.proxy.half_close import half_close
 from steelyard.proxy.reach import Reach
+from steelyard.proxy.unread import unread
 
 
 class TcpUpstream:
@@ -100,7 +101,7 @@ class TcpDownstream(Reach):
     """The client's side of a connection, and the owner of both.
 
     ahead: what the client has sent before there was a backend. ended: it sends no more. full: it reads too slowly.
-    unsent: bytes in our hands, at the last look. over: the end is counted; at most the last bytes go out still.
+    unsent: bytes that are not read, at the last look. over: the end is counted; at most the last bytes go out still.
     """
 
     def __init__(self, context: ListenerContext) -> None:
@@ -199,11 +200,11 @@ class TcpDownstream(Reach):
                 upstream.transport.resume_reading()
 
     def held_bytes(self) -> int:
-        """What is in our hands for who reads slowly, either way."""
+        """What waits for who reads slowly, either way."""
         upstream = self.upstream
-        size: int = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        size: int = 0 if self.transport is None else unread(self.transport)
         if upstream is not None and upstream.transport is not None:
-            size += upstream.transport.get_write_buffer_size()
+            size += unread(upstream.transport)
         return size
 
     def passed(self) -> None:

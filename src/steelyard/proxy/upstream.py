@@ -19,6 +19,7 @@ from steelyard.proxy.clock import Timed, Wheel
 from steelyard.proxy.half_close import half_close
 from steelyard.proxy.peek import quiet
 from steelyard.proxy.receiver import Receiver
+from steelyard.proxy.unread import unread
 from steelyard.wire.chunked import ChunkScanner
 from steelyard.wire.framing import CHUNKED, LENGTH, NO_BODY, UNKNOWN
 from steelyard.wire.http1 import ResponseHead, response_framing, scan_response
@@ -304,7 +305,7 @@ class Upstream(Timed):
 
     def on_deadline(self, now: float) -> None:
         if self.full and self.transport is not None:
-            left = self.transport.get_write_buffer_size()
+            left = unread(self.transport)
             if left < self.stalled_at:  # slow, but it reads
                 self.stalled_at = left
                 self.wheel.expect(self, now + self.response_s)
@@ -350,7 +351,7 @@ class Upstream(Timed):
     def pause_writing(self) -> None:
         self.full = True
         if self.transport is not None:
-            self.stalled_at = self.transport.get_write_buffer_size()
+            self.stalled_at = unread(self.transport)
         if self.receiver is not None:
             self.watch(self.wheel.now())
             self.receiver.on_upstream_full()
