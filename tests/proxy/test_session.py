@@ -186,7 +186,7 @@ def test_a_refused_datagram_goes_to_another_backend(datagrams: Make) -> None:
     assert [0, 1, 0] == stage.in_flight()
     assert {"retries": 1} == stage.counted()
     stage.listener.drop()
-    assert [2] == [record.tries for record in stage.records]
+    assert [(2, len(b"go"))] == [(record.tries, record.received) for record in stage.records]
 
 
 def test_a_backend_that_refuses_is_taken_down_as_by_a_failed_check(datagrams: Make) -> None:
@@ -328,6 +328,18 @@ def test_a_datagram_that_has_no_room_on_its_way_out_is_dropped_and_the_session_g
     stage.ask(client, b"go")
     stage.echo()
     assert ([b"go"], {"datagrams_dropped": 1}) == (client.got(), stage.counted())
+
+
+def test_where_no_datagram_has_left_us_no_answer_is_owed_and_the_backend_has_not_failed(datagrams: Make) -> None:
+    stage = datagrams(bind="::1", answers=1)
+    client = stage.client("::1")
+    stage.ask(client, bytes(65_527))
+    assert (["-"], [0], {"answered": 1, "datagrams_dropped": 1}) == (stage.words(), stage.in_flight(), stage.counted())
+    client >> b"go" >> bytes(65_527)
+    stage.pump()
+    stage.echo()
+    assert ([b"go"], ["-", "-"], 0) == (client.got(), stage.words(), stage.listener.clients())
+    assert 0 == stage.pool.backends[0].failures
 
 
 def test_without_a_descriptor_for_its_socket_there_is_no_session(

@@ -120,11 +120,13 @@ class Session(Timed):
         """The first one, to an acquired backend."""
         self.owed = self.expected if self.expected > 0 else 1
         self.held = [bytes(datagram)]
+        self.received = len(datagram)
         self.open(backend, now)
 
     def pass_on(self, datagram: memoryview, now: float) -> bool:
         """Send one to the backend. False where the session has ended instead, and the datagram is for another one."""
         self.last_at = now
+        self.received += len(datagram)
         if self.expected > 0:
             self.owed += self.expected
         else:
@@ -153,12 +155,21 @@ class Session(Timed):
         except OSError as exc:
             if exc.errno in LOCAL:
                 self.listener.count(DATAGRAMS_DROPPED)
+                self._owe_nothing_for_one(now)
                 return True
-            answered = self.latency_s >= 0.0  # then it is not held, and not lost: the next session has it
+            answered = self.latency_s >= 0.0
+            if answered:  # then it is not held, and not lost: the next session has it
+                self.received -= len(datagram)
             self.on_failed(errors.CONNECT_FAILED, why(exc), now)
             return not answered
-        self.received += len(datagram)
         return True
+
+    def _owe_nothing_for_one(self, now: float) -> None:
+        """A datagram has not left us: no answer follows, and that says nothing of the backend."""
+        if self.expected > 0:
+            self.owed -= self.expected
+            if self.owed <= 0:
+                self.end(None, False, now)
 
     # The backend.
 
