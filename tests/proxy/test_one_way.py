@@ -138,6 +138,17 @@ def test_a_refusal_that_is_heard_in_sending_is_the_backend_s_too(datagrams: Make
     assert 1 == stage.pool.backends[0].failures
 
 
+def test_a_way_that_a_reload_takes_away_while_its_name_is_looked_up_is_closed(datagrams: Make) -> None:
+    stage = datagrams(["a"], answers=0)
+    stage.loop.addresses["a"] = [HOST]
+    stage.client() >> b"1"
+    stage.loop.readers[stage.listener.socks[0].fileno()]()  # type: ignore[index]
+    stage.reload((HOST, stage.backends[0].port))
+    stage.pump()
+    assert [b"1"] == stage.backends[0].got()
+    assert ({}, {}) == (stage.listener.ways, stage.listener.hearing)
+
+
 def test_a_stop_while_a_name_is_looked_up_leaves_nothing(datagrams: Make) -> None:
     stage = datagrams(["a"], answers=0)
     stage.loop.addresses["a"] = [HOST]

@@ -100,6 +100,8 @@ class OneWay:
                     self.refusal = exc
             if not passed:
                 self.listener.count(DATAGRAMS_DROPPED)
+        if self.listener.ways.get(self.backend) is not self:  # a reload has taken it away meanwhile
+            self.close()
 
     def receive(self, now: float) -> None:
         """The backend has sent something, which nobody wants, or there is nobody there."""
