@@ -175,6 +175,16 @@ def test_bytes_behind_a_request_end_it(world: TaskWorld) -> None:
     assert ["bad_task"] == world.words
 
 
+def test_a_line_ends_once_however_its_bytes_are_cut(world: TaskWorld) -> None:
+    client = world.client()
+    client >> b"AppID:Long:round_robin"
+    world.accept("a") << LONG
+    client >> b"\r\n"
+    client >> b"\n"
+    client << b"ERROR: bytes behind the request; a connection takes one request\n"
+    assert ["bad_task"] == world.words
+
+
 def test_bytes_behind_a_request_whose_answer_has_begun_break_it_off(world: TaskWorld) -> None:
     client = world.client()
     client >> b"AppID:Long:round_robin"

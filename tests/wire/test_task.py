@@ -145,8 +145,11 @@ def test_a_connection_takes_one_request(data: bytes, behind: bytes) -> None:
 
 
 def test_behind_a_whole_request_only_the_lines_end_may_come() -> None:
-    assert all(ends_line(data) for data in (b"\n", b"\r", b"\r\n"))
-    assert not any(ends_line(data) for data in (b"\n\n", b"\r\r\n", b" ", b"x", b":hash", b"\r\nx"))
+    request = b"AppID:Long:hash"
+    assert all(ends_line(request, data) for data in (b"\n", b"\r", b"\r\n"))
+    assert not any(ends_line(request, data) for data in (b"\n\n", b"\r\r\n", b" ", b"x", b":hash", b"\r\nx"))
+    assert ends_line(request + b"\r", b"\n")
+    assert not any(ends_line(request + end, data) for end in ENDS[1:] for data in (b"\n", b"\r", b"\r\n"))
 
 
 def test_bytes_right_behind_an_approach_belong_to_it() -> None:

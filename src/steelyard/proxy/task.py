@@ -200,7 +200,9 @@ class TaskDownstream(Reach):
             self.bytes_in += data
             self.read_on(self.context.wheel.now())
         elif self.state == _WORKING:
-            if not ends_line(data):
+            if ends_line(self.bytes_in, data):
+                self.bytes_in += data
+            else:
                 self.on_bytes_behind(self.context.wheel.now())
         elif self.state == _LINGER:
             self.left -= len(data)

@@ -96,9 +96,9 @@ def parse(data: bytes, names: Collection[str]) -> Task:
     return Task(kind, approach)
 
 
-def ends_line(data: bytes) -> bool:
+def ends_line(request: bytes, data: bytes) -> bool:
     """Whether this, behind a request that was whole without it, is the end of its line, or a beginning of that."""
-    return data in (b"\n", b"\r", b"\r\n")
+    return request[len(request.rstrip(b"\r\n")) :] + data in (b"\n", b"\r", b"\r\n")
 
 
 def error_line(text: str) -> bytes:
