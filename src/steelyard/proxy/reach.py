@@ -64,14 +64,13 @@ class Reach(Guest):
     # Choosing and connecting.
 
     def reach(self, request: Call, now: float) -> int:
-        """Begin to look for a backend: of the listener's pool, or of `connections` where a subclass has set it."""
+        """Begin to look for a backend of the listener's pool. Returns 0."""
         self.request = request
         self.started = now
+        self.connections = self.its_pool()
         if self.connections is None:
-            self.connections = self.its_pool()
-            if self.connections is None:
-                self.on_unreached(STOPPING, now)
-                return 0
+            self.on_unreached(STOPPING, now)
+            return 0
         chosen = self.choose()
         if isinstance(chosen, Backend):
             self.ask(chosen, now)
