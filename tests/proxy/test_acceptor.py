@@ -89,6 +89,11 @@ def test_while_there_is_plenty_the_loop_accepts(gate: Callable[..., Gate]) -> No
         assert server.sock.fileno() != one.socks[0].fileno()
 
 
+def test_a_full_queue_holds_one_more_than_its_backlog_and_all_of_it_has_room(gate: Callable[..., Gate]) -> None:
+    """Of three workers, with a backlog of 3."""
+    assert [1, 0] == [len(gate(most, backlog=3).world.loop.servers) for most in (12, 11)]
+
+
 def test_near_the_limit_each_is_counted_before_the_next_and_at_it_the_others_wait(gate: Callable[..., Gate]) -> None:
     one = gate(2)
     assert [] == one.world.loop.servers

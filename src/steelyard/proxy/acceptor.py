@@ -139,7 +139,8 @@ class Acceptor:
 
     def spare(self, factor: int) -> int:
         """How much room there is beyond that."""
-        at_once = self.backlog * max(1, len(self.socks)) * factor
+        # Linux queues one more than the backlog (sk_acceptq_is_full).
+        at_once = (self.backlog + 1) * max(1, len(self.socks)) * factor
         spare = self.capacity.room() - at_once
         if self.most is not None:
             spare = min(spare, self.most - self.context.door.connections() - at_once * self.context.door.table.workers)
