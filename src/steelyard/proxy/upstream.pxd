@@ -8,7 +8,7 @@ from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
 from steelyard.wire.slices cimport cut
 
-cdef int ANSWER_HEAD_BYTES, ANSWER_FIELDS, MAX_INTERIM
+cdef int SHORT_BYTES, ANSWER_HEAD_BYTES, ANSWER_FIELDS, MAX_INTERIM
 cdef double inf
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
 cdef int _IDLE, _HEAD, _BODY, _TUNNEL, _CLOSING, _CLOSED
@@ -23,6 +23,7 @@ cdef class Upstream(Timed):
     cdef readonly Receiver receiver
     cdef int state
     cdef bytes buffer
+    cdef ResponseHead head
     cdef ChunkScanner scanner
     cdef long remaining
     cdef int framing
@@ -52,8 +53,10 @@ cdef class Upstream(Timed):
     cpdef bint fit(self) except -1
     @cython.locals(receiver=Receiver, now=double)
     cpdef data_received(self, bytes data)
-    @cython.locals(pos=Py_ssize_t, begin=Py_ssize_t, ended=bint, head=ResponseHead, told=int)
+    @cython.locals(pos=Py_ssize_t, begin=Py_ssize_t, ended=bint, head=ResponseHead)
     cdef read_head(self, Receiver receiver, bytes data, double now)
+    @cython.locals(told=int)
+    cdef take_head(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     cdef switch(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     @cython.locals(size=Py_ssize_t, take=Py_ssize_t)
     cdef read_body(self, Receiver receiver, bytes data, Py_ssize_t pos, double now)
@@ -64,5 +67,5 @@ cdef class Upstream(Timed):
     cdef fail(self, object kind, str detail, double now)
     cdef lose(self, bint closed_by_backend)
     cdef note_keep_alive(self, bytes head, double now)
-    @cython.locals(left=Py_ssize_t)
+    @cython.locals(left=Py_ssize_t, receiver=Receiver, head=ResponseHead)
     cpdef on_deadline(self, double now)
