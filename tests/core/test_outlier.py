@@ -582,6 +582,7 @@ def test_a_backend_is_left_alone_until_then_and_that_is_no_ejection() -> None:
 def test_it_is_not_left_alone_for_no_time_nor_for_longer_than_the_longest_penalty() -> None:
     made = Judge()
     assert not made.rules.hold(made.backends[0], 100.0, 100.0)
+    assert not made.rules.hold(made.backends[0], 100.00025, 100.00025)  # not until the end of that millisecond either
     assert made.rules.hold(made.backends[0], 1e9, 100.0)
     assert 400.0 == made.until(0)
 

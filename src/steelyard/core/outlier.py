@@ -209,9 +209,9 @@ class Outliers:
         That is no ejection: it is not counted. But the same holds: never the last one, nor beyond the cap. And no
         longer than the longest penalty: a backend that means it will say so again.
         """
-        until_ms = ceil(min(until_s, now + self.max_penalty_s) * 1000)
-        if until_ms <= now * 1000:
+        if until_s <= now:  # not in milliseconds: to be left alone for a part of one only makes noise
             return False
+        until_ms = ceil(min(until_s, now + self.max_penalty_s) * 1000)
         while True:
             found = backend.ejected_until_ms()
             if found >= until_ms:
