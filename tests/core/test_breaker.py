@@ -300,6 +300,16 @@ def test_a_trial_that_never_ends_is_given_up_and_has_nothing_to_say_any_more() -
         assert trial == made.breaker.circuit(ROW)
 
 
+def test_one_that_takes_longer_than_it_was_open_is_not_lost_while_it_may_still_be_answered() -> None:
+    """Else there would be a second trial beside it, and no slow answer would ever close the circuit."""
+    made = opened()
+    made.wait(30.0)
+    patient = Breaker(made.spec, made.table, CIRCUIT, False, longest_s=69.0)
+    trial = patient.admit(ROW, 30.0)
+    assert [False, 0] == [made.wait(98.9), patient.admit(ROW, 98.9)]
+    assert "circuit closed" == patient.decide(ROW, trial, False, 68.9, 98.9)
+
+
 def test_a_lost_trial_does_not_close_it_either() -> None:
     made = opened()
     made.wait(30.0)

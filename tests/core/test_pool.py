@@ -29,6 +29,7 @@ from steelyard.core.spec import (
     HealthCheckSpec,
     PolicySpec,
     PoolSpec,
+    PoolTimeouts,
     RetrySpec,
     SlowStartSpec,
     Spec,
@@ -1008,6 +1009,7 @@ def test_another_limit_counts_from_the_next_error_on() -> None:
 
 
 TRIPPY = BreakerSpec(2, None, open_for_s=10.0)
+QUICK = PoolTimeouts(connect_s=1.0, response_s=1.0)  # so that a lost trial is given up after open_for
 
 
 def test_an_open_circuit_keeps_requests_away_until_one_of_them_may_try() -> None:
@@ -1049,7 +1051,7 @@ def test_a_client_that_leaves_a_trial_lets_another_one_try() -> None:
 
 
 def test_a_trial_that_is_lost_with_its_worker_is_tried_again_after_a_while() -> None:
-    made = Failing(2, circuit_breaker=TRIPPY)
+    made = Failing(2, circuit_breaker=TRIPPY, timeouts=QUICK)
     made.serve("b", 6)
     made.now = 110.0
     lost = [made.ask(1) for _ in range(3)]
@@ -1059,6 +1061,26 @@ def test_a_trial_that_is_lost_with_its_worker_is_tried_again_after_a_while() -> 
     assert "b" in made.serve("", 6)
     assert "b circuit half-open: the trial was lost" in made.told
     assert "b circuit closed" == made.told[-1]
+
+
+@pytest.mark.parametrize(("settings", "longest_s"), [
+    ({}, 69.0),
+    ({"retry": RetrySpec(tries=1, same_backend=1), "timeouts": PoolTimeouts(2.0, 20.0)}, 24.0),
+    ({"retry": RetrySpec(tries=2, try_timeout_s=8.0)}, 16.0),
+])  # fmt: skip
+def test_a_trial_is_not_lost_as_long_as_it_may_be_answered(settings: dict[str, Any], longest_s: float) -> None:
+    """A backend that is slower than the time that its circuit is open has one trial at a time all the same."""
+    made = Failing(circuit_breaker=TRIPPY, backends=(A,), **settings)
+    made.serve("a", 2)
+    made.now = 110.0
+    trial = made.ask()
+    made.now = 110.0 + longest_s - 0.5
+    assert (BREAKER_OPEN, 1) == (made.refused().kind, made.refused().retry_after_s)
+    made.now = 111.0
+    assert (BREAKER_OPEN, 10) == (made.refused().kind, made.refused().retry_after_s)  # not until it is given up
+    made.now = 110.0 + longest_s - 0.5
+    made.end(trial)
+    assert "a circuit closed" == made.told[-1]
 
 
 def test_a_request_that_is_at_two_backends_decides_for_each_by_itself() -> None:
@@ -1330,7 +1352,7 @@ def test_a_trial_of_a_pool_that_finds_nobody_leaves_room_for_another() -> None:
 
 
 def test_a_trial_of_a_pool_that_was_lost_is_tried_again_after_a_while() -> None:
-    made = Failing(pool_circuit_breaker=TRIPPY)
+    made = Failing(pool_circuit_breaker=TRIPPY, timeouts=QUICK)
     made.serve("ab", 2)
     made.now = 110.0
     made.ask()

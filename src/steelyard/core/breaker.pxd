@@ -33,6 +33,7 @@ cdef class Breaker:
     cdef int64_t min_requests
     cdef int64_t window_ms
     cdef double open_for_s
+    cdef double lost_after_s
     cdef int64_t trials
 
     cpdef int64_t circuit(self, Py_ssize_t row)

@@ -121,10 +121,10 @@ class Breaker:
     """The rules of the circuits of one kind. cell: where in a row a circuit is.
 
     of_pool: the row is that of a pool's first tier, whose counts of requests and failures are made here; of a
-    backend's row they are those that are there.
+    backend's row they are those that are there. longest_s: until a request is answered or has failed, at most.
     """
 
-    def __init__(self, spec: BreakerSpec, table: Table, cell: int, of_pool: bool) -> None:
+    def __init__(self, spec: BreakerSpec, table: Table, cell: int, of_pool: bool, longest_s: float = 0.0) -> None:
         self.table = table
         self.cell = cell
         self.of_pool = of_pool
@@ -136,6 +136,8 @@ class Breaker:
         self.min_requests = spec.min_requests
         self.window_ms = ceil(spec.window_s * 1000)
         self.open_for_s = spec.open_for_s
+        # Given up sooner, one that is only slow would have nothing to say, and a second one would be out beside it.
+        self.lost_after_s = max(spec.open_for_s, longest_s)
         self.trials = spec.trials
 
     def circuit(self, row: int) -> int:
@@ -212,10 +214,10 @@ class Breaker:
     def admit(self, row: int, now: float) -> int:
         """Let a request through as the one trial of a half-open circuit; 0 where it may not be.
 
-        Returns what `decide` wants to be told. A trial that never ends is given up after the time that it is open.
+        Returns what `decide` wants to be told. A trial that never ends is given up after `lost_after_s`.
         """
         circuit = self.circuit(row)
-        until_ms = ceil((now + self.open_for_s) * 1000)
+        until_ms = ceil((now + self.lost_after_s) * 1000)
         trial = move(self.table, row, self.cell, circuit, Event.ADMITTED, until_ms, passed_of(circuit))
         return 0 if trial == circuit else trial
 

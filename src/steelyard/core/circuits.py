@@ -34,9 +34,10 @@ class Circuits:
         self.table = table
         self.row = row
         self.tell = tell
-        self.each = None if spec.circuit_breaker is None else Breaker(spec.circuit_breaker, table, CIRCUIT, False)
-        whole = spec.pool_circuit_breaker
-        self.whole = None if whole is None else Breaker(whole, table, POOL_CIRCUIT, True)
+        longest_s = longest_trial_s(spec)
+        each, whole = spec.circuit_breaker, spec.pool_circuit_breaker
+        self.each = None if each is None else Breaker(each, table, CIRCUIT, False, longest_s)
+        self.whole = None if whole is None else Breaker(whole, table, POOL_CIRCUIT, True, longest_s)
         self.some = self.each is not None or self.whole is not None
 
     def lift(self, backends: tuple[Backend, ...]) -> None:
@@ -147,3 +148,15 @@ class Circuits:
         """Tell, if there is something to tell."""
         if what:
             self.tell(backend, what)
+
+
+def longest_trial_s(spec: PoolSpec) -> float:
+    """Until a request has the head of its answer, or has failed, at most.
+
+    Every try may wait for a connection, and one for an answer: who was not answered in time is not asked again, but
+    where tries have a time of their own.
+    """
+    tries = spec.retry.tries + spec.retry.same_backend
+    if spec.retry.try_timeout_s is not None:
+        return tries * spec.retry.try_timeout_s
+    return tries * spec.timeouts.connect_s + spec.timeouts.response_s

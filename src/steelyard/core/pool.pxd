@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 cimport cython
 from steelyard.core.backend cimport Backend
-from steelyard.core.breaker cimport ends_at_s
+from steelyard.core.breaker cimport Breaker, ends_at_s
 from steelyard.core.circuits cimport Circuits
 from steelyard.core.outlier cimport Outliers
 from steelyard.core.policy cimport Pick, Policy
@@ -61,7 +61,8 @@ cdef class Pool:
     cpdef int64_t circuit(self) except? -1
     @cython.locals(free_at=double, backend=Backend, panic=bint)
     cdef Refusal refuse(self, Pick request)
-    cdef Refusal wait_for(self, double free_at, double now)
+    @cython.locals(wait_s=double)
+    cdef Refusal wait_for(self, Breaker rules, double free_at, double now)
     @cython.locals(tier=Tier, count=Py_ssize_t)
     cpdef Py_ssize_t count_in_flight(self) except -1
     cpdef Py_ssize_t limit(self) except -2

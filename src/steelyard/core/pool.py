@@ -19,7 +19,7 @@ from steelyard.core import table as cells
 from steelyard.core.adaptive import AdaptiveLimit
 from steelyard.core.approaches import own
 from steelyard.core.backend import Backend
-from steelyard.core.breaker import ends_at_s
+from steelyard.core.breaker import Breaker, ends_at_s
 from steelyard.core.circuits import Circuits
 from steelyard.core.draft import NOTHING, Before, Draft
 from steelyard.core.guard import Guarded, Outside
@@ -177,7 +177,7 @@ class Pool:
         circuits = self.circuits
         trial = circuits.enter(request)
         if trial == REFUSED:
-            return self.wait_for(ends_at_s(circuits.circuit()), request.now)
+            return self.wait_for(circuits.whole, ends_at_s(circuits.circuit()), request.now)
         if self.key is not None and request.key == 0:
             self.take_key(request, self.key)
         backend = self.choose(request)
@@ -427,9 +427,13 @@ class Pool:
                 free_at = request.now
             if self.circuits.each is not None and backend.would_take(panic):
                 free_at = min(free_at, ends_at_s(backend.circuit()))
-        return self.none_up if free_at == inf else self.wait_for(free_at, request.now)
+        return self.none_up if free_at == inf else self.wait_for(self.circuits.each, free_at, request.now)
 
-    def wait_for(self, free_at: float, now: float) -> Refusal:
-        """A refusal until a breaker tries again; where that is not known, it is soon."""
-        wait_s = 1 if free_at == inf else max(ceil(free_at - now), 1)
-        return Refusal(BREAKER_OPEN, wait_s)
+    def wait_for(self, rules: Breaker | None, free_at: float, now: float) -> Refusal:
+        """A refusal until a breaker tries again; where that is not known, it is soon.
+
+        rules: the breaker's, which is there. A trial that is out is decided long before it is given up.
+        """
+        assert rules is not None
+        wait_s = 1.0 if free_at == inf else min(free_at - now, rules.open_for_s)
+        return Refusal(BREAKER_OPEN, max(ceil(wait_s), 1))
