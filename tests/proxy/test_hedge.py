@@ -102,6 +102,15 @@ def test_an_error_of_the_second_is_not_taken(make: Make) -> None:
     assert [0, 1] == [backend.failures for backend in world.pool.backends]
 
 
+def test_a_status_that_speaks_of_the_request_is_not_held_against_the_second(make: Make) -> None:
+    world = make("ab", hedge=HEDGE)
+    client, first, second = raced(world)
+    second >> answer("HTTP/1.1 501 Not Implemented", "Content-Length: 0")
+    first >> ok(b"first")
+    client << ok(b"first")
+    assert [0, 0] == [backend.failures for backend in world.pool.backends]
+
+
 def test_a_second_that_fails_leaves_the_first_alone(make: Make) -> None:
     world = make("ab", hedge=HEDGE)
     client, first, second = raced(world)

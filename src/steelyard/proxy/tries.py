@@ -469,7 +469,7 @@ class Tries(Receiver):
         assert self.hedge is not None and self.connections is not None
         if head.status in self.connections.on_status:
             self._leave_alone(self.hedge.backend, head, now)
-        self._end_hedge(True, head.status, now)
+        self._end_hedge(is_failure(head.status), head.status, now)
 
     def _follow_hedge(self, failed: bool, status: int, now: float) -> None:
         """The second try is the only one from here on. failed: the first one has, with this status."""
