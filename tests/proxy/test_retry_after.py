@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from steelyard.core.spec import EjectionSpec, RetrySpec
-from steelyard.proxy.retry_after import LONGEST_S, retry_after_s
+from steelyard.proxy.retry_after import retry_after_s
 from steelyard.wire.http1 import scan_response
 from tests.fakes import Peer, World, answer, forwarded, ok, request
 
@@ -20,14 +20,14 @@ DATE = "Date: Fri, 27 Nov 2026 10:00:00 GMT"
     (None, ()),
     (7.0, ("Retry-After: 7",)),
     (0.0, ("Retry-After: 0",)),
-    (LONGEST_S, ("Retry-After: 9999999999999999999999",)),
+    (999_999_999.0, ("Retry-After: 9999999999999999999999",)),
     (None, ("Retry-After: soon",)),
     (None, ("Retry-After: -5",)),
     (None, ("Retry-After: 1.5",)),
     (None, ("Retry-After: ",)),
     (30.0, ("Retry-After: Fri, 27 Nov 2026 10:00:30 GMT", DATE)),
     (0.0, ("Retry-After: Fri, 27 Nov 2026 09:00:30 GMT", DATE)),
-    (LONGEST_S, ("Retry-After: Fri, 27 Nov 2027 10:00:30 GMT", DATE)),
+    (365 * 86_400.0 + 30.0, ("Retry-After: Sat, 27 Nov 2027 10:00:30 GMT", DATE)),
     (None, ("Retry-After: Fri, 27 Nov 2026 10:00:30 GMT",)),
     (None, ("Retry-After: Fri, 27 Nov 2026 10:00:30 GMT", "Date: yesterday")),
     (None, ("Retry-After: Fri, 27 Nov 2026 10:00:30", DATE)),
@@ -71,6 +71,23 @@ def test_a_backend_that_asks_for_it_is_left_alone_for_as_long(make: Make) -> Non
     assert ["<Backend a:80>: left alone for 20 s: it has asked for that"] == said
     world.turn(20.1)
     assert {"a", "b"} == {asked(world, peers) for _ in range(4)}
+
+
+@pytest.mark.parametrize("longest_s", [100.0, 600.0])
+def test_it_is_left_alone_for_the_longest_penalty_at_most(make: Make, longest_s: float) -> None:
+    world = make("ab", retry=RetrySpec(on_status=(503,)), ejection=EjectionSpec(max_penalty_s=longest_s))
+    said: list[str] = []
+    world.pool.tell = lambda backend, what: said.append(what)
+    client = world.client()
+    client >> GET
+    first = world.accept("a")
+    first << GOT
+    first >> answer("HTTP/1.1 503 Busy", "Retry-After: 86400", "Content-Length: 0")
+    second = world.accept("b")
+    second << GOT
+    second >> ok()
+    client << ok()
+    assert [f"left alone for {longest_s:g} s: it has asked for that"] == said
 
 
 def test_the_last_one_is_not_left_alone(make: Make) -> None:

@@ -4,20 +4,17 @@ A number of seconds, or a date. That is read against the answer's own Date: no c
 """
 
 from email.utils import parsedate_to_datetime
-from typing import Final
 
 from steelyard.wire.http1 import ResponseHead
 
-LONGEST_S: Final = 300.0  # as the longest penalty of an ejection: who asks for more is asked again after that
-
 
 def retry_after_s(head: ResponseHead) -> float | None:
-    """Seconds, at most LONGEST_S; None where it does not say, or says nothing that can be read."""
+    """Seconds, however many (the pool says how long it obeys); None where it says nothing, or nothing readable."""
     value = head.get(b"retry-after")
     if value is None:
         return None
     if value.isdigit():
-        return min(float(int(value[:9])), LONGEST_S)
+        return float(int(value[:9]))
     sent = head.get(b"date")
     if sent is None:
         return None
@@ -25,4 +22,4 @@ def retry_after_s(head: ResponseHead) -> float | None:
         wait = parsedate_to_datetime(value.decode("latin-1")) - parsedate_to_datetime(sent.decode("latin-1"))
     except (ValueError, TypeError, OverflowError):  # no date, no zone, or one beyond all calendars
         return None
-    return min(max(wait.total_seconds(), 0.0), LONGEST_S)
+    return max(wait.total_seconds(), 0.0)
