@@ -258,6 +258,20 @@ def test_the_place_of_unix_sockets_is_made_for_us_alone_and_leaves_with_them(sta
     assert not place.exists()
 
 
+def test_a_place_that_was_cleared_away_with_all_around_it_is_made_again(stage: Stage, tmp_path: Path) -> None:
+    """Somebody has removed $RUNTIME_DIRECTORY: what has its sockets in there could never be started again."""
+    place = tmp_path / "run" / "7.local"
+    stage.owner.directory = str(place)
+    one = a_wanted("web/0", path=str(place / "web-0"), host="", port=0)
+    stage.serve(one)
+    place.rmdir()
+    place.parent.rmdir()
+    stage.process(one).ends(1)
+    stage.reactor.wait(YOUNG_S)
+    assert 2 == len(stage.launch.started)
+    assert [0o700] * 2 == [path.stat().st_mode & 0o777 for path in (place.parent, place)]
+
+
 def test_a_place_that_others_may_write_to_is_not_used(stage: Stage, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()

@@ -148,6 +148,8 @@ class Owner:
 
     def _make_directory(self) -> None:
         """Have the directory, for nobody else. Raises OSError."""
+        with suppress(FileExistsError):  # whoever tidies up may have taken away what it was in
+            os.mkdir(os.path.dirname(self.directory), 0o700)
         try:
             os.mkdir(self.directory, 0o700)
         except FileExistsError:
