@@ -230,3 +230,13 @@ def test_sockets_of_local_backends_are_beside_ours_unless_another_user_must_reac
 def test_without_a_directory_of_ours_they_are_where_everybody_may_write(place: Path) -> None:
     assert not place.exists()
     assert runtime.place_of_locals(7).startswith("/tmp/steelyard-7-")
+
+
+@pytest.mark.parametrize(("uid", "mode"), [(os.geteuid(), 0o777), (os.geteuid() + 1, 0o700)])
+def test_nor_are_they_in_a_directory_in_which_another_user_can_put_his_own_for_ours(
+    uid: int, mode: int, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.mkdir()
+    place.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert runtime.place_of_locals(7).startswith("/tmp/steelyard-7-")

@@ -52,7 +52,7 @@ def place_of_locals(pid: int, user: int | None = None) -> str:
 
     user: who they are, where that is not this user, who alone may look into the other one: then it is one beside all.
     """
-    if user in (None, os.geteuid()) and directory().is_dir():
+    if user in (None, os.geteuid()) and _is_ours(directory()):
         return str(directory() / f"{pid}.local")
     return f"/tmp/steelyard-{pid}-{secrets.token_hex(8)}"
 
