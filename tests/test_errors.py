@@ -84,6 +84,13 @@ def test_a_problem_names_place_key_value_and_mend() -> None:
     assert "x:1: k: m; do" == str(Problem("x:1", "k", "m", mend="do"))
 
 
+def test_a_problem_is_one_line_that_no_value_can_move_a_cursor_with() -> None:
+    """A mend repeats the value: `write a<ESC>[2J:8080` cleared the screen, and a line's end began another line."""
+    problem = Problem("a.yaml:3", "pools.\u202eb", "has no port", "'a\\x1b'", "write a\x1b[2J\n\udc80\u2028é:8080")
+    expected = r"a.yaml:3: pools.\u202eb: has no port (got 'a\x1b'); write a\x1b[2J\n\udc80\u2028é:8080"
+    assert expected == str(problem)
+
+
 def test_a_configuration_error_says_all_its_problems_in_order() -> None:
     problems = [Problem("a:1", "b", "one"), Problem("a:2", "c", "two")]
     error = ConfigError(problems)

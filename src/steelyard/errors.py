@@ -198,6 +198,7 @@ class Problem:
 
     where: `file.yaml:12`, or `command line`; key: dotted, such as `pools.web.policy`.
     value: the offending value as written, or None when the key itself is the problem.
+    As text it is one line whatever the file has: what is not printable is shown as in Python, such as \\x1b.
     """
 
     where: str
@@ -210,7 +211,13 @@ class Problem:
         line = f"{self.where}: {self.key}: {self.message}"
         if self.value is not None:
             line += f" (got {self.value})"
-        return line if self.mend is None else f"{line}; {self.mend}"
+        if self.mend is not None:
+            line += f"; {self.mend}"
+        return line if line.isprintable() else "".join(map(_printable, line))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else ascii(letter)[1:-1]
 
 
 class TaskRefused(SteelyardError):
