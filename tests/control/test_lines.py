@@ -126,6 +126,24 @@ def test_a_merge_key_adds_what_is_not_written_out() -> None:
     assert (3, 2, 2) == tuple(page.places[path].line for path in [("d",), ("d", "b"), ("d", "b", "c")])
 
 
+def test_what_is_merged_may_have_a_merge_key_of_its_own() -> None:
+    """`<<` within `*b` was an unknown key of whoever merged it. The nearest mapping wins."""
+    page = read(
+        "a: &a {k: 1, l: 1, m: 1}\nb: &b {<<: *a, l: 2, m: 2}\nc: {<<: *b, m: 3}\nd: {<<: [*b, {k: 4, n: 4}]}\n"
+    )
+    assert ({"k": "1", "l": "2", "m": "3"}, []) == (page.data["c"], said(page))
+    assert {"k": "1", "l": "2", "m": "2", "n": "4"} == page.data["d"]
+
+
+def test_a_long_chain_of_merge_keys_and_one_that_leads_back_come_to_an_end() -> None:
+    chain = "a0: &a0 {k: x}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 300))
+    page = read(chain)
+    assert ({"k": "x"}, []) == (page.data["a299"], said(page))
+    page = read("a: &x {k: 1, <<: {<<: *x}}\nb: {<<: *x}\n")
+    assert {"k": "1"} == page.data["b"]
+    assert ["a.yaml:1: a.<<: is not a mapping; write <<: *name, where name is another mapping"] == said(page)
+
+
 @pytest.mark.parametrize(
     ("expected", "text"),
     [

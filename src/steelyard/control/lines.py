@@ -185,7 +185,7 @@ class _Reader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if key_node.tag == _MERGE_TAG:
-                merged += value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                merged += _merged(value_node)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 problem = Problem(f"{self.page.name}:{line}", dotted(path) or "file", "a key must be one word")
@@ -199,21 +199,31 @@ class _Reader:
                 continue
             lines[key] = line
             data[key] = self.value(value_node, (*path, key), line)
-        for source in merged:
-            self.merge(source, path, data)
+        self.merge(merged, path, data)
         return data
 
-    def merge(self, source: yaml.Node, path: Path, data: dict[str, Any]) -> None:
-        """Add the keys of `<<: *source` that are not written out (YAML 1.1 merge keys)."""
-        if not isinstance(source, yaml.MappingNode) or id(source) in self.open:
-            where = f"{self.page.name}:{source.start_mark.line + 1}"
-            mend = "write <<: *name, where name is another mapping"
-            self.page.problems.append(Problem(where, dotted((*path, "<<")), "is not a mapping", mend=mend))
-            return
-        for key_node, value_node in source.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.value not in data:
-                line = key_node.start_mark.line + 1
-                data[key_node.value] = self.value(value_node, (*path, key_node.value), line)
+    def merge(self, merged: list[yaml.Node], path: Path, data: dict[str, Any]) -> None:
+        """Add the keys of `<<: *source` that are not written out (YAML 1.1 merge keys), the nearest ones first."""
+        waiting = merged[::-1]
+        done: set[int] = set()  # a second time it adds nothing; and it may lead back to itself
+        while waiting:
+            source = waiting.pop()
+            if id(source) in done:
+                continue
+            done.add(id(source))
+            if not isinstance(source, yaml.MappingNode) or id(source) in self.open:
+                where = f"{self.page.name}:{source.start_mark.line + 1}"
+                mend = "write <<: *name, where name is another mapping"
+                self.page.problems.append(Problem(where, dotted((*path, "<<")), "is not a mapping", mend=mend))
+                continue
+            further: list[yaml.Node] = []
+            for key_node, value_node in source.value:
+                if key_node.tag == _MERGE_TAG:  # what it merges itself
+                    further += _merged(value_node)
+                elif isinstance(key_node, yaml.ScalarNode) and key_node.value not in data:
+                    line = key_node.start_mark.line + 1
+                    data[key_node.value] = self.value(value_node, (*path, key_node.value), line)
+            waiting += reversed(further)
 
     def scalar(self, node: yaml.ScalarNode, path: Path) -> str | None:
         line = node.start_mark.line + 1
@@ -244,3 +254,8 @@ class _Reader:
             self.page.add(path, f"the environment variable {name} is not set", mend=mend)
             return ""
         return value
+
+
+def _merged(node: yaml.Node) -> list[yaml.Node]:
+    """The mappings that a merge key names: one, or a list of them."""
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
