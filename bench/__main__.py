@@ -132,7 +132,6 @@ def _run(stage: Stage, found: Results, console: Console) -> None:
         compared = idle.compared(stage)
         slow_rounds = min(stage.rounds, slow.ROUNDS)
         udp_rounds = min(stage.rounds, udp.ROUNDS)
-        held = tcp.can_hold()
         more = 2 * stage.rounds + 1 + slow.count(slow_rounds) + udp.count(udp_rounds)
         more = more + tcp.count(stage.rounds) + 1 if scaling.measured(stage) else 0
         task = progress.add_task("start", total=len(steps) + len(compared) + picks.count() + more)
@@ -171,7 +170,7 @@ def _run(stage: Stage, found: Results, console: Console) -> None:
                 what = f"round {passed.round}: TCP, {tcp.TITLES[passed.case]}, {passed.balancer}"
                 progress.update(task, description=what, advance=1)
             progress.update(task, description="held TCP connections")
-            found.held.extend(tcp.hold(stage.directory, *cores, held))
+            found.held.extend(tcp.hold(stage.directory, *cores))
             progress.advance(task)
 
 

@@ -1,7 +1,10 @@
 """What passing TCP on costs is compared within the rounds; the backend and its clients do as they are told."""
 
+from pathlib import Path
+
 import pytest
 
+from bench import tcp
 from bench.failure import BenchError
 from bench.tcp import Tcp, _echo, can_hold, count, ratio
 
@@ -37,3 +40,13 @@ def test_where_nobody_listens_the_measurement_fails(capfd: pytest.CaptureFixture
     with _echo(0) as echo, pytest.raises(BenchError, match="has ended"):
         echo.begin("echo 1 1 0.1")
     assert "ConnectionRefusedError" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_workers_hold_what_is_more_than_one_process_has_descriptors_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "HELD", 40)
+    monkeypatch.setattr(tcp, "can_hold", lambda: 20)
+    haproxy, ours = tcp.hold(tmp_path, 0, 0)
+    assert [("haproxy", 20), ("steelyard", 40)] == [(one.balancer, one.connections) for one in (haproxy, ours)]
