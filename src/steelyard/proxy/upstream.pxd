@@ -67,5 +67,5 @@ cdef class Upstream(Timed):
     cdef fail(self, object kind, str detail, double now)
     cdef lose(self, bint closed_by_backend)
     cdef note_keep_alive(self, bytes head, double now)
-    @cython.locals(left=Py_ssize_t, receiver=Receiver, head=ResponseHead)
+    @cython.locals(left=Py_ssize_t, receiver=Receiver)
     cpdef on_deadline(self, double now)

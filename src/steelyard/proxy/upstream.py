@@ -185,8 +185,7 @@ class Upstream(Timed):
     def read_head(self, receiver: Receiver, data: bytes, now: float) -> None:
         pos = begin = 0
         if self.head is not None:
-            head, self.head = self.head, None
-            self.take_head(receiver, head, data, 0, now)
+            self.take_head(receiver, self.head, data, 0, now)
             return
         if self.buffer:
             ended = b"\n" in data
@@ -232,6 +231,7 @@ class Upstream(Timed):
 
     def take_head(self, receiver: Receiver, head: ResponseHead, data: bytes, pos: int, now: float) -> None:
         """Tell of a whole head, and of what has come behind it."""
+        self.head = None
         self.state = _BODY
         if self.framing == CHUNKED:
             self.scanner = ChunkScanner(self.decode)
@@ -326,8 +326,7 @@ class Upstream(Timed):
     def on_deadline(self, now: float) -> None:
         receiver = self.receiver
         if receiver is not None and self.head is not None:
-            head, self.head = self.head, None
-            self.take_head(receiver, head, b"", 0, now)
+            self.take_head(receiver, self.head, b"", 0, now)
             if self.receiver is receiver:
                 receiver.on_pause()
             return
