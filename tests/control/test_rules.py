@@ -1,10 +1,14 @@
 """Values that are right by themselves must fit together."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steelyard.control import rules
-from steelyard.control.fault import Fault
-from steelyard.core.spec import After, BackendSpec, PoolSpec, QueueSpec, Spec
+from steelyard.control.fault import Fault, Faults
+from steelyard.core.spec import After, BackendSpec, PoolSpec, QueueSpec, RouteSpec, Spec
 from tests.control.own import OwnPolicies
 from tests.control.said import listener, load, pool, problems
 
@@ -172,6 +176,32 @@ def test_a_route_that_takes_some_request_first_is_right(first: str, second: str)
 def test_the_first_route_that_hides_is_named() -> None:
     found = problems(routes("path: /b", "path: /a*", "", "path: /a/b"))
     assert ["a.yaml:9: listeners.web.routes[3]: is never reached: routes[1] takes every"] == [f[:74] for f in found]
+
+
+PATHS = st.sampled_from([None, "*", "/*", "/", "/a", "/a*", "/a/*", "/a/b", "/a/b*", "/a/b/c"])
+HOSTS = st.lists(st.sampled_from(["a.b.c", "b.c", "*.b.c", "*.c", "x"]), min_size=1, max_size=2).map(tuple)
+
+
+@given(st.lists(st.builds(RouteSpec, path=PATHS, hosts=st.one_of(st.just(()), HOSTS)), min_size=1, max_size=6))
+def test_the_routes_that_are_compared_are_all_that_could_hide(routes: list[RouteSpec]) -> None:
+    hidden = [
+        next((at for at in range(index) if rules._covers(routes[at], route)), None)  # type: ignore[arg-type]
+        for index, route in enumerate(routes)
+    ]
+    try:
+        rules.none_is_hidden(tuple(routes))  # type: ignore[arg-type]
+        found = {}
+    except Faults as exc:
+        found = {fault.at[0]: int(re.search(r"routes\[(\d+)\]", fault.message)[1]) for fault in exc.faults}  # type: ignore[index]
+    assert {index: at for index, at in enumerate(hidden) if at is not None} == found
+
+
+@pytest.mark.parametrize("where", ["path: /{}/*", "host: '*.h{}.example.org'"])
+def test_thousands_of_routes_are_not_each_compared_with_each(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr(rules, "_covers", lambda wide, narrow: compared.append(narrow))
+    assert 300 == len(load(routes(*(where.format(number) for number in range(300)))).listeners[0].routes)
+    assert [] == compared
 
 
 def test_an_option_is_read_by_the_policies_that_say_so(own: OwnPolicies) -> None:

@@ -6,7 +6,8 @@ that models.py can hang it on the key that holds the values.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from steelyard.control import entries, plugins, units
@@ -140,11 +141,17 @@ def none_is_hidden(routes: "tuple[Route, ...]") -> "tuple[Route, ...]":
     if not routes:
         raise Fault("has no route", "write - pool: NAME")
     faults: list[Fault] = []
+    # Path and host -> routes, the earliest first: of thousands only those are compared that can take what it takes.
+    earlier: dict[tuple[str | None, str | None], list[int]] = {}
     for index, route in enumerate(routes):
-        hiding = next((earlier for earlier in range(index) if _covers(routes[earlier], route)), None)
+        places = product(_paths_over(route.path), _hosts_over(route.hosts))
+        could = (at for place in places for at in earlier.get(place, ()))
+        hiding = min((at for at in could if _covers(routes[at], route)), default=None)
         if hiding is not None:
             message = f"is never reached: routes[{hiding}] takes every request that this one would"
             faults.append(Fault(message, f"put it before routes[{hiding}], or take it out", at=(index,)))
+        for host in route.hosts or (None,):
+            earlier.setdefault((route.path, host), []).append(index)
     if faults:
         raise Faults(faults)
     return routes
@@ -167,6 +174,19 @@ def _path_covers(wide: str | None, narrow: str | None) -> bool:
     if narrow is None:
         return False
     return narrow == wide or (wide.endswith("*") and narrow.startswith(wide[:-1]))
+
+
+def _paths_over(narrow: str | None) -> set[str | None]:
+    """The paths of all routes that `_path_covers` could hold for."""
+    return {None, "/*", narrow, *(f"{narrow[:end]}*" for end in range(len(narrow) + 1))} if narrow else {None, "/*"}
+
+
+def _hosts_over(narrow: Sequence[str] | None) -> set[str | None]:
+    """A host of each route that takes all of these; None is that of those that take any."""
+    if not narrow:
+        return {None}
+    first = narrow[0]
+    return {None, first, *(f"*{first[at:]}" for at, sign in enumerate(first) if sign == ".")}
 
 
 def _host_covers(wide: str, narrow: str) -> bool:
