@@ -7,11 +7,14 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
 
+from steelyard.control.prober import check_once
+from steelyard.core.spec import BackendSpec, HealthCheckSpec
 from tests.real.backends import Backend, Script, Talk, backend, echo_name
 from tests.real.client import HOST
 from tests.real.support import Running, free_port, free_ports, one_pool, running, until
@@ -176,6 +179,27 @@ async def test_an_endless_body_does_not_keep_a_check_from_passing() -> None:
     async with backend(script) as one, running(one_pool(one.port, pool=http())) as lb:
         await until(lambda: len(one.talks) >= 5)
         assert [True] == healthy(lb)
+
+
+@pytest.mark.parametrize(("answers", "failed"), [(True, None), (False, "no answer within 0.1 s")])
+async def test_a_time_that_ran_out_while_we_stood_still_says_nothing_of_the_backend(
+    answers: bool, failed: str | None
+) -> None:
+    """As on a machine with more to do than it can, or behind a SIGSTOP. One that gives no answer has failed anyway."""
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        if len(one.talks) == 1:
+            time.sleep(0.3)  # noqa: ASYNC251 (all of this process stands still)
+        if answers:
+            talk.answer(b"ok")
+        await talk.ended()
+
+    check = HealthCheckSpec(kind="http", timeout_s=0.1)
+    async with backend(script) as one:
+        place = BackendSpec(HOST, one.port)
+        detail, _ = await check_once(asyncio.get_running_loop(), check, place)
+        assert failed == detail
 
 
 async def test_with_all_down_the_client_hears_503_at_once_and_recovery_needs_no_restart() -> None:

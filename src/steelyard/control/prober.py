@@ -23,6 +23,8 @@ from steelyard.wire.limits import ANSWER_FIELDS, ANSWER_HEAD_BYTES
 # How a backend that has just been started is checked: at this pace, and slower and slower, but never slower than that.
 QUICK_S: Final = 0.05
 QUICK_MOST_S: Final = 0.25
+# A timer that goes off so much too late: the machine did not let us run.
+STOOD_STILL_S: Final = 0.1
 
 # Called with each check's backend, and why it failed; None when it passed.
 OnCheck = Callable[[Pool, Backend, str | None], None]
@@ -165,13 +167,19 @@ class Prober:
 
 
 async def check_once(loop: AbstractEventLoop, check: HealthCheckSpec, spec: BackendSpec) -> tuple[str | None, bool]:
-    """One check: None when it passed, else why it failed; and whether the backend answers at all."""
+    """One check: None when it passed, else why it failed; and whether the backend answers at all.
+
+    A time that ran out while this very process stood still, and so could not see an answer, says nothing of the
+    backend: it is asked once more.
+    """
+    over_at = loop.time() + check.timeout_s
     try:
-        async with timeout(check.timeout_s):
-            if check.kind == "http":
-                await ask(loop, check, spec)
-            else:
-                (await connect(loop, spec)).close()
+        try:
+            await _ask_in_time(loop, check, spec)
+        except TimeoutError:
+            if loop.time() - over_at < STOOD_STILL_S:
+                raise
+            await _ask_in_time(loop, check, spec)
     except TimeoutError:
         return f"no answer within {check.timeout_s:g} s", False
     except OSError as exc:
@@ -179,6 +187,15 @@ async def check_once(loop: AbstractEventLoop, check: HealthCheckSpec, spec: Back
     except CheckFailed as exc:
         return str(exc), isinstance(exc, WrongStatus)
     return None, True
+
+
+async def _ask_in_time(loop: AbstractEventLoop, check: HealthCheckSpec, spec: BackendSpec) -> None:
+    """One check. Raises TimeoutError, OSError or CheckFailed."""
+    async with timeout(check.timeout_s):
+        if check.kind == "http":
+            await ask(loop, check, spec)
+        else:
+            (await connect(loop, spec)).close()
 
 
 async def ask(loop: AbstractEventLoop, check: HealthCheckSpec, spec: BackendSpec) -> None:
