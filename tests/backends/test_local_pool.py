@@ -7,7 +7,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +50,8 @@ def children() -> set[int]:
     """The processes of which this one is the parent, also those that have ended and nobody has asked for."""
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        found.update(map(int, (task / "children").read_text().split()))
+        with suppress(FileNotFoundError):  # a thread that has ended meanwhile: what it had is another one's by now
+            found.update(map(int, (task / "children").read_text().split()))
     return found
 
 
