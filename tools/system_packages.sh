@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sees to the programs that no Python package brings: system_packages.sh GROUP...
 #   venv      what `python3 -m venv` needs        compiler  a C compiler, for the hot modules
-#   test      the servers and load generators that some tests start        bench  what `make bench` needs beside them
+#   test, bench                       the servers and load generators that some tests start, and `make bench`
 #
 # Where we are root on Debian (or its like) the missing ones are installed; elsewhere they are named, with the way to
 # get them, and the status is 0 all the same: only what needs them is left out. Nothing that is installed here is left
@@ -53,8 +53,7 @@ for group in "$@"; do
   case $group in
     venv) python3 -c 'import ensurepip' >/dev/null 2>&1 || { missing+=("ensurepip"); packages+=(python3-venv); } ;;
     compiler) need_compiler ;;
-    test) need_servers ;;
-    bench) need_servers; need_stream ;;
+    test | bench) need_servers; need_stream ;;
     *) echo "system_packages.sh: unknown group '$group'" >&2; exit 2 ;;
   esac
 done
