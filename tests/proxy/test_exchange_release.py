@@ -100,9 +100,9 @@ def test_an_answer_tells_when_its_head_came_and_an_error_of_the_backend_is_a_fai
     world, spy = spied()
     client, backend = asked(world)
     world.turn(2.0)
-    backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 2", body=b"o")
+    backend >> answer(f"HTTP/1.1 {status}", "Content-Length: 2")
     world.turn(4.0)
-    backend >> b"k"
+    backend >> b"ok"
     client.take()
     assert [("a", failed, 3.0)] == spy.told
     assert [int(failed)] == [backend.failures for backend in world.pool.backends]
@@ -216,7 +216,7 @@ def test_the_total_timeout_is_the_backends_failure_until_it_has_begun_to_answer(
     world, spy = spied(timeouts=PoolTimeouts(total_s=5.0))
     client, backend = asked(world)
     if begun:
-        backend >> answer("HTTP/1.1 200 OK", "Content-Length: 2", body=b"o")
+        backend >> answer("HTTP/1.1 200 OK", "Content-Length: 2")
     world.turn(5.0)
     client.take()
     assert [("a", not begun, 1.0 if begun else UNKNOWN_S)] == spy.told

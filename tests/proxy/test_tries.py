@@ -77,7 +77,6 @@ def test_an_answer_that_has_begun_may_take_longer(make: Make) -> None:
     backend << GOT
     head = answer("HTTP/1.1 200 OK", "Content-Length: 2")
     backend >> head
-    world.turn(0.1)
     client << head
     world.turn(5.0)
     backend >> b"ok"
@@ -224,7 +223,6 @@ def test_an_answer_that_began_before_the_request_was_whole_may_take_longer(make:
     backend << POSTED[:-1]
     head = answer("HTTP/1.1 200 OK", "Content-Length: 2")
     backend >> head
-    world.turn(0.1)
     client << answer("HTTP/1.1 200 OK", "Content-Length: 2", "Connection: close")
     client >> b"o"
     backend << b"o"

@@ -8,7 +8,7 @@ from steelyard.wire.chunked cimport ChunkScanner
 from steelyard.wire.http1 cimport ResponseHead, response_framing, scan_response
 from steelyard.wire.slices cimport cut
 
-cdef int SHORT_BYTES, ANSWER_HEAD_BYTES, ANSWER_FIELDS, MAX_INTERIM
+cdef int ANSWER_HEAD_BYTES, ANSWER_FIELDS, MAX_INTERIM
 cdef double inf
 cdef int NO_BODY, LENGTH, CHUNKED, UNKNOWN
 cdef int _IDLE, _HEAD, _BODY, _TUNNEL, _CLOSING, _CLOSED
@@ -23,7 +23,6 @@ cdef class Upstream(Timed):
     cdef readonly Receiver receiver
     cdef int state
     cdef bytes buffer
-    cdef ResponseHead head
     cdef ChunkScanner scanner
     cdef long remaining
     cdef int framing
@@ -53,10 +52,8 @@ cdef class Upstream(Timed):
     cpdef bint fit(self) except -1
     @cython.locals(receiver=Receiver, now=double)
     cpdef data_received(self, bytes data)
-    @cython.locals(pos=Py_ssize_t, begin=Py_ssize_t, ended=bint, head=ResponseHead)
+    @cython.locals(pos=Py_ssize_t, begin=Py_ssize_t, ended=bint, head=ResponseHead, told=int)
     cdef read_head(self, Receiver receiver, bytes data, double now)
-    @cython.locals(told=int)
-    cdef take_head(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     cdef switch(self, Receiver receiver, ResponseHead head, bytes data, Py_ssize_t pos, double now)
     @cython.locals(size=Py_ssize_t, take=Py_ssize_t)
     cdef read_body(self, Receiver receiver, bytes data, Py_ssize_t pos, double now)
@@ -67,5 +64,5 @@ cdef class Upstream(Timed):
     cdef fail(self, object kind, str detail, double now)
     cdef lose(self, bint closed_by_backend)
     cdef note_keep_alive(self, bytes head, double now)
-    @cython.locals(left=Py_ssize_t, receiver=Receiver)
+    @cython.locals(left=Py_ssize_t)
     cpdef on_deadline(self, double now)

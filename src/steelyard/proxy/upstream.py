@@ -1,7 +1,7 @@
 """One connection to a backend: a request goes out, an answer comes in, again and again.
 
 It scans the answer and tells its receiver (the exchange) what comes: interim heads, the head, pieces of the
-body, the end, or that it failed and how. It holds no bytes but a head. Whatever arrives when
+body, the end, or that it failed and how. It holds no bytes but an unfinished head. Whatever arrives when
 nothing was asked ends the connection: such bytes could otherwise be taken for the next answer.
 
 Compiled; not a subclass of asyncio.Protocol, since an extension type cannot be one, so it defines all callbacks.
@@ -26,11 +26,6 @@ from steelyard.wire.http1 import ResponseHead, response_framing, scan_response
 from steelyard.wire.limits import ANSWER_FIELDS, ANSWER_HEAD_BYTES
 from steelyard.wire.slices import cut
 
-# The head of an answer of up to so many bytes waits a moment for the first of them: many servers write the two one
-# after the other. So both leave in one write; and if the backend dies in between, the client has got nothing yet that
-# would have to be whole, and a request that may run twice can be asked of another one.
-SHORT_BYTES: Final = 16 * 1024
-SHORT_WAIT_S: Final = 0.05
 # A backend that sends more interim heads than this before its answer is not one that will answer.
 MAX_INTERIM: Final = 32
 _KEEP_ALIVE: Final = b"\nkeep-alive:"
@@ -55,7 +50,6 @@ class Upstream(Timed):
         self.receiver: Receiver | None = None
         self.state = _IDLE
         self.buffer = b""
-        self.head: ResponseHead | None = None
         self.scanner: ChunkScanner | None = None
         self.remaining = 0
         self.framing = NO_BODY
@@ -106,9 +100,7 @@ class Upstream(Timed):
 
     def watch(self, now: float) -> None:
         """Let the backend's time run when it is the backend that we wait for: to answer, to go on, or to read."""
-        if self.head is not None and not self.paused:
-            self.wheel.expect(self, now + SHORT_WAIT_S)
-        elif not self.paused and (self.full or self.state == _BODY or (self.state == _HEAD and self.awaited)):
+        if not self.paused and (self.full or self.state == _BODY or (self.state == _HEAD and self.awaited)):
             self.wheel.expect(self, now + self.response_s)
         else:
             self.deadline = inf
@@ -184,9 +176,6 @@ class Upstream(Timed):
 
     def read_head(self, receiver: Receiver, data: bytes, now: float) -> None:
         pos = begin = 0
-        if self.head is not None:
-            self.take_head(receiver, self.head, data, 0, now)
-            return
         if self.buffer:
             ended = b"\n" in data
             data = self.buffer + data
@@ -223,15 +212,6 @@ class Upstream(Timed):
         if self.keep and not self.reused:
             self.note_keep_alive(cut(data, begin, pos), now)
         self.framing = response_framing(head, self.to_head_request)
-        if self.framing == LENGTH and 0 < head.content_length <= SHORT_BYTES and pos == len(data):
-            self.head = head
-            self.watch(now)
-            return
-        self.take_head(receiver, head, data, pos, now)
-
-    def take_head(self, receiver: Receiver, head: ResponseHead, data: bytes, pos: int, now: float) -> None:
-        """Tell of a whole head, and of what has come behind it."""
-        self.head = None
         self.state = _BODY
         if self.framing == CHUNKED:
             self.scanner = ChunkScanner(self.decode)
@@ -324,19 +304,13 @@ class Upstream(Timed):
         self.close()
 
     def on_deadline(self, now: float) -> None:
-        receiver = self.receiver
-        if receiver is not None and self.head is not None:
-            self.take_head(receiver, self.head, b"", 0, now)
-            if self.receiver is receiver:
-                receiver.on_pause()
-            return
         if self.full and self.transport is not None:
             left = unread(self.transport)
             if left < self.stalled_at:  # slow, but it reads
                 self.stalled_at = left
                 self.wheel.expect(self, now + self.response_s)
                 return
-        if receiver is None:
+        if self.receiver is None:
             self.lose(False)
         elif self.state == _HEAD:
             self.fail(errors.RESPONSE_TIMEOUT, "no answer in time", now)
@@ -369,8 +343,6 @@ class Upstream(Timed):
                 receiver.on_end(False, now)
             else:
                 self.fail(errors.TRUNCATED, detail, now)
-        elif self.head is not None:
-            self.fail(errors.CLOSED_EARLY, "closed behind the head", now)
         elif self.buffer or self.interims:
             self.fail(errors.BAD_ANSWER, "closed within the head", now)
         else:
