@@ -1318,6 +1318,17 @@ def test_a_request_that_is_not_whole_is_no_trial() -> None:
     assert (BREAKER_OPEN, 1) == (refused(made.pool, request).kind, refused(made.pool, request).retry_after_s)
 
 
+def test_who_has_no_breaker_is_full_whatever_another_worker_has_made_of_its_circuit() -> None:
+    """A reload takes the breaker away, and one worker hears of it a moment before the other."""
+    made = Failing(backends=[replace(A, max_connections=1)])
+    (found,) = made.pool.backends
+    found.table.set(found.row, cells.CIRCUIT, HALF_OPEN)
+    made.ask()
+    request = Pick(zero, now=made.now)
+    request.whole = False
+    assert FULL is refused(made.pool, request).kind
+
+
 def test_a_request_that_is_not_whole_is_no_trial_of_a_pool_either() -> None:
     made = Failing(pool_circuit_breaker=TRIPPY)
     made.serve("ab", 2)

@@ -422,7 +422,7 @@ class Pool:
             if request.has_tried(backend):
                 continue
             if backend.takes_requests(panic):
-                if request.whole or backend.circuit() == 0:
+                if request.whole or self.circuits.each is None or backend.circuit() == 0:
                     return self.full
                 free_at = request.now
             if self.circuits.each is not None and backend.would_take(panic):
