@@ -8,6 +8,7 @@ be, so that a run of the wrong one cannot pass for it.
 
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -38,6 +39,11 @@ settings.register_profile("mutants", settings.get_profile("house"), phases=(Phas
 EXAMPLES: Final = int(os.environ.get("STEELYARD_EXAMPLES", "1000"))
 settings.register_profile("fuzz", settings.get_profile("house"), max_examples=EXAMPLES, derandomize=False)
 settings.load_profile("house")
+
+
+# A script that runs the suite in its background has it ignore Ctrl-C; every program that a test starts would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
