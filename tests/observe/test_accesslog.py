@@ -327,7 +327,6 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 LONG = RECORD._replace(target="/" + 9_000 * "a")
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", [a_pipe, a_terminal, a_socket])
 def test_a_reader_that_stops_holds_nobody_up_and_gets_whole_lines_when_it_goes_on(
     kind: Callable[[], tuple[int, int]], reader: Open
@@ -349,7 +348,6 @@ def test_a_reader_that_stops_holds_nobody_up_and_gets_whole_lines_when_it_goes_o
     log.close()
 
 
-@pytest.mark.timeout(20)
 def test_a_descriptor_that_cannot_be_opened_anew_is_shared_and_never_written_blindly(
     reader: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,7 +364,6 @@ def test_a_descriptor_that_cannot_be_opened_anew_is_shared_and_never_written_bli
     log.close()
 
 
-@pytest.mark.timeout(20)
 def test_lines_of_others_on_the_same_pipe_do_not_come_in_between(reader: Open) -> None:
     other = reader(a_pipe)
     loop, log = a_log("-")
@@ -381,7 +378,6 @@ def test_lines_of_others_on_the_same_pipe_do_not_come_in_between(reader: Open) -
     log.close()
 
 
-@pytest.mark.timeout(20)
 def test_a_reader_that_stays_behind_costs_records_and_no_memory(
     reader: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -411,7 +407,6 @@ def all_of(other: Reader) -> None:
         other.got += more
 
 
-@pytest.mark.timeout(20)
 def test_a_reader_that_is_gone_is_said_once(reader: Open, caplog: pytest.LogCaptureFixture) -> None:
     other = reader(a_pipe)
     loop, log = a_log("-")
@@ -425,7 +420,6 @@ def test_a_reader_that_is_gone_is_said_once(reader: Open, caplog: pytest.LogCapt
     assert "access log -: records lost: 3" == caplog.messages[1]
 
 
-@pytest.mark.timeout(20)
 def test_a_close_waits_a_little_for_a_reader_who_is_slow(reader: Open) -> None:
     other = reader(a_pipe)
     os.set_blocking(other.reads, True)
@@ -440,7 +434,6 @@ def test_a_close_waits_a_little_for_a_reader_who_is_slow(reader: Open) -> None:
     assert 100 == len(other.targets())
 
 
-@pytest.mark.timeout(20)
 def test_a_close_does_not_wait_for_a_reader_who_never_comes(
     reader: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

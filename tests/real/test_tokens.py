@@ -175,7 +175,6 @@ async def test_thousands_of_mixed_requests_get_their_own_answers() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @ON_UVLOOP
 async def test_a_hundred_thousand_mixed_requests_get_their_own_answers() -> None:
     """The same for longer."""

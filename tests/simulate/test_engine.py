@@ -125,6 +125,7 @@ def test_two_at_a_time_and_twice_as_fast_wait_less() -> None:
         assert 1 / server.speed == pytest.approx(engine.latencies.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", NAMES)
 def test_littles_law_holds(policy: str) -> None:
     """Requests in the system = arrivals a unit of time (8) x mean time in it; 36,000 arrivals are within 2.6 %."""
@@ -133,6 +134,7 @@ def test_littles_law_holds(policy: str) -> None:
     assert 8.0 * engine.latencies.mean() == pytest.approx(engine.area / span, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_single_server_is_the_mm1_queue() -> None:
     """M/M/1 at 0.5: mean 2, and a time in the system that is exponential itself."""
     engine = ran(backends=1, requests=100_000, load=0.5)
@@ -141,6 +143,7 @@ def test_a_single_server_is_the_mm1_queue() -> None:
     assert 2.0 * math.log(100) == pytest.approx(engine.latencies.quantile(0.99), rel=0.1)
 
 
+@pytest.mark.slow
 def test_least_connections_is_nearly_one_queue_and_chance_is_not() -> None:
     means = [ran(name, backends=20, requests=40_000, load=0.9).latencies.mean() for name in NAMES[1:4]]
     random, two, least = means
@@ -197,6 +200,7 @@ def test_requests_are_refused_when_there_is_nobody() -> None:
     assert 4 == engine.ejections
 
 
+@pytest.mark.slow
 def test_max_connections_refuses_what_would_wait_too_long() -> None:
     engine = ran(servers=(Server(max_connections=3),) * 4, requests=4000, load=2.0, warmup=0.0)
     assert [3] * 4 == [station.longest for station in engine.stations]
@@ -241,6 +245,7 @@ def test_without_checks_ejection_finds_it_out() -> None:
     assert ejected.failed < kept.failed / 3
 
 
+@pytest.mark.slow
 def test_checks_find_a_busy_backend_that_fails_and_bring_it_back() -> None:
     """Out after three checks, 5 apart, with half a request a time: 8 failures. Error answers do not speak for it."""
     trouble = (Trouble("fail", 1.0, (0,), 1000.0, 9000.0),)
@@ -274,6 +279,7 @@ def test_a_slow_backend_is_shunned_by_those_who_look() -> None:
 # Workers.
 
 
+@pytest.mark.slow
 def test_workers_with_a_shared_view_balance_as_one_and_others_do_not() -> None:
     """Eight workers, ten backends, least connections: separate views see an eighth of the traffic each."""
 

@@ -16,7 +16,7 @@ import pytest
 from steelyard.core.spec import PolicySpec
 from tests.simulate.worlds import ran
 
-pytestmark = [pytest.mark.slow, pytest.mark.compiled, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.compiled]
 
 
 def supermarket(load: float, choices: int) -> float:

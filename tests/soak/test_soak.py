@@ -16,7 +16,6 @@ SECONDS = 15.0
 
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_a_short_soak_leaves_nothing_behind_and_loses_nothing(tmp_path: Path) -> None:
     soaked = await soak(SECONDS, 7, tmp_path, lambda *_: None)
     assert [] == [check for check in soaked.checks if not check.holds]

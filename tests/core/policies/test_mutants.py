@@ -135,7 +135,6 @@ def copied(into: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("name", "mistake"), mutants())
 def test_a_mistake_in_a_policy_is_found(name: str, mistake: tuple[str, str | None, str], tmp_path: Path) -> None:
     where, right, wrong = mistake
@@ -153,7 +152,6 @@ def test_a_mistake_in_a_policy_is_found(name: str, mistake: tuple[str, str | Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", OURS)
 def test_without_a_mistake_nothing_is_found(name: str, tmp_path: Path) -> None:
     done = checked(name, copied(tmp_path))
