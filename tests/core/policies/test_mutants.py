@@ -123,7 +123,6 @@ def checked(name: str, source: Path) -> "subprocess.CompletedProcess[str]":
         },
         capture_output=True,
         text=True,
-        timeout=110,
         check=False,
     )
 
