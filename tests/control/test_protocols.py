@@ -72,6 +72,16 @@ def test_a_port_of_datagrams_is_another_than_that_of_connections() -> None:
             file("udp", "backlog: 5"),
         ),
         (
+            "a.yaml:2: listeners.front.max_connections: is not read by listeners of udp (got 5); "
+            "write max_sessions, which limits the sessions of all clients",
+            file("udp", "max_connections: 5"),
+        ),
+        (
+            "a.yaml:2: listeners.front.max_connections_per_client: is not read by listeners of udp (got 5); "
+            "write max_sessions, which limits the sessions of all clients",
+            file("udp", "max_connections_per_client: 5"),
+        ),
+        (
             "a.yaml:2: listeners.front.bind: is a path, and datagrams go to a port (got unix:/a); write 0.0.0.0:5353",
             file("udp").replace(":80", "unix:/a"),
         ),

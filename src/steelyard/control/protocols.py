@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from steelyard.control.models import Listener, Pool, Retry
 
 _EVERY: Final = frozenset({"bind", "protocol", "pool"})
-_CONNECTED: Final = frozenset({"backlog", "max_connections", "max_connections_per_client"})
+_OF_CROWDS: Final = frozenset({"max_connections", "max_connections_per_client"})
+_CONNECTED: Final = _OF_CROWDS | {"backlog"}
 _SESSIONS: Final = frozenset({"session_timeout_s", "answers", "max_sessions"})
 # The fields of a listener that each reads; http reads all but those of sessions.
 _OF_LISTENER: Final = {TCP: _EVERY | _CONNECTED, TASK: _EVERY | _CONNECTED | {"timeouts"}, UDP: _EVERY | _SESSIONS}
@@ -54,7 +55,7 @@ def listener_fits(listener: "Listener") -> None:
         message = f"are of http alone; listeners of {protocol} know no requests"
         raise Fault(message, "write pool: NAME in place of routes", "", ("routes",))
     faults = [
-        Fault(f"is not read by listeners of {protocol}", _take_out(name), at=(listener.alias_of(name),))
+        Fault(f"is not read by listeners of {protocol}", _take_out(name, protocol), at=(listener.alias_of(name),))
         for name in type(listener).model_fields
         if name in idle_fields(protocol, listener.model_fields_set)
     ]
@@ -71,7 +72,9 @@ def listener_fits(listener: "Listener") -> None:
         raise Faults(faults)
 
 
-def _take_out(name: str) -> str:
+def _take_out(name: str, protocol: str) -> str:
+    if protocol == UDP and name in _OF_CROWDS:
+        return "write max_sessions, which limits the sessions of all clients"
     if name == "timeouts":
         return "take it out; a connection's times are its pool's timeouts: {connect, tunnel}"
     return f"take it out, or use protocol: {UDP}" if name in _SESSIONS else f"take it out, or use protocol: {HTTP}"
