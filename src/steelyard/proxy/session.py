@@ -210,7 +210,9 @@ class Session(Timed):
             if sock is not None:
                 sock.close()
             kind = no_socket(exc)
-            if kind is None:
+            if kind is not None and self.listener.late.close():
+                self._connect(now)
+            elif kind is None:
                 self.on_failed(errors.CONNECT_FAILED, why(exc), now)
             else:
                 self.listener.no_socket(exc, now)
@@ -313,7 +315,11 @@ class Session(Timed):
         """Nothing has come for its time. Where answers were expected and none came, that is the backend's failure."""
         if self.sock is None:
             self.end(errors.CONNECT_TIMEOUT, False, now)  # a resolver's, and not held against the backend
-        elif self.expected > 0:
+            return
+        if self.owed:  # it may come yet, and would reach whoever gets the port next
+            sock, self.sock = self.sock, None
+            self.listener.late.keep(sock, now)
+        if self.expected > 0:
             self.end(errors.RESPONSE_TIMEOUT, self.latency_s < 0.0, now)
         else:
             self.end(None, False, now)

@@ -42,6 +42,7 @@ from steelyard.proxy.datagram import (
     prepare,
 )
 from steelyard.proxy.dial import SAY_EVERY_S, no_files, why
+from steelyard.proxy.late import Late, LateSocket
 from steelyard.proxy.names import Names
 from steelyard.proxy.one_way import OneWay, send_one_way
 from steelyard.proxy.session import ANY_NUMBER, Session
@@ -81,7 +82,8 @@ class UdpListener:
         self.room = memoryview(bytearray(ROOM_BYTES))
         self.sessions: dict[object, Session] = {}
         self.ways: dict[Backend, OneWay] = {}
-        self.hearing: dict[int, Session | OneWay] = {}
+        self.hearing: dict[int, Session | OneWay | LateSocket] = {}
+        self.late = Late(self)
         self.epoll: select.epoll | None = None
         self.names = Names(loop)
         self.for_all = False
@@ -185,6 +187,7 @@ class UdpListener:
             return
         for way in self.ways.values():
             way.close()
+        self.late.close()
         self.names.close()
         if self.epoll is not None:
             self.loop.remove_reader(self.epoll.fileno())
@@ -275,6 +278,7 @@ class UdpListener:
 
     def _has_room(self, now: float) -> bool:
         """Whether there may be one session more; it is counted then."""
+        self.late.make_room()
         if self.capacity.room() <= 0:
             self.no_socket(OSError(EMFILE, ""), now)
             self._turn_away(errors.NO_FILES, now)
