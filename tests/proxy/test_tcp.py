@@ -170,6 +170,17 @@ def test_a_backend_that_speaks_when_its_client_has_just_gone_is_not_heard(hasty:
     assert [(0, "client_gone")] == hasty.outcomes
 
 
+def test_a_backend_that_has_spoken_is_not_left_for_another_one(hasty: Hasty) -> None:
+    """Its time to accept is over just when it has: the client has its first words already."""
+    hasty.said = b"220 ready"
+    client = connect(hasty)
+    dial = client.transport.protocol.dial
+    hasty.then = lambda: dial.on_deadline(hasty.loop.time())
+    backend = hasty.accept("a")
+    client << b"220 ready" >> b"HELO"
+    backend << b"HELO"
+
+
 def test_a_reset_of_the_client_is_one_for_the_backend(world: World) -> None:
     client, backend = linked(world)
     client.reset()

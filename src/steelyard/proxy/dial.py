@@ -108,6 +108,9 @@ class Dial(Timed):
             done(None, kind, detail)
 
     def on_deadline(self, now: float) -> None:
+        # One that is open may have been heard already; its task tells of it in the loop's next round.
+        if self.upstream.transport is not None:
+            return
         done, self.done = self.done, None
         self.cancel()
         if done is not None:
