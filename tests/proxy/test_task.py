@@ -99,6 +99,7 @@ def test_a_request_may_come_byte_by_byte(world: TaskWorld, end: bytes) -> None:
     for at in range(len(data := b"AppID:Long:round_robin" + end)):
         client >> data[at : at + 1]
     served(world, client, "a")
+    assert [len(data)] == [record.received for record in world.records]
 
 
 def test_one_without_an_approach_goes_by_the_pools_policy_after_a_short_while(world: TaskWorld) -> None:

@@ -171,6 +171,13 @@ def test_the_most_bytes_are_taken() -> None:
     data = b"AppID:" + b"k" * (MAX_BYTES - 12) + b":hash\n"
     assert MAX_BYTES == len(data)
     assert isinstance(read(data), Task)
+    assert ends_line(data[:-1], b"\n")
+
+
+def test_a_lines_end_that_is_one_byte_too_many_is_so_wherever_it_is_cut_off() -> None:
+    data = b"AppID:" + b"k" * (MAX_BYTES - 11) + b":hash\n"
+    assert TASK_TOO_LONG is read(data)[0]
+    assert not ends_line(data[:-1], b"\n")
 
 
 def test_a_worker_gets_the_kind_and_nothing_else() -> None:

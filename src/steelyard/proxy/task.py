@@ -202,6 +202,7 @@ class TaskDownstream(Reach):
         elif self.state == _WORKING:
             if ends_line(self.bytes_in, data):
                 self.bytes_in += data
+                self.received = len(self.bytes_in)
             else:
                 self.on_bytes_behind(self.context.wheel.now())
         elif self.state == _LINGER:

@@ -98,6 +98,8 @@ def parse(data: bytes, names: Collection[str]) -> Task:
 
 def ends_line(request: bytes, data: bytes) -> bool:
     """Whether this, behind a request that was whole without it, is the end of its line, or a beginning of that."""
+    if len(request) + len(data) > MAX_BYTES:  # in one piece it would have been too long
+        return False
     return request[len(request.rstrip(b"\r\n")) :] + data in (b"\n", b"\r", b"\r\n")
 
 
