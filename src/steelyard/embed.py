@@ -31,9 +31,9 @@ from steelyard.control.watch import FileWatch
 from steelyard.core.pool import Pool
 from steelyard.core.spec import Spec
 from steelyard.core.table import Table
-from steelyard.errors import SteelyardError
+from steelyard.errors import ListenError, SteelyardError
 from steelyard.observe.accesslog import OnRecord
-from steelyard.proxy.bind import Address, SocketFile, bind, key_of
+from steelyard.proxy.bind import Address, SocketFile, bind, key_of, ours_yet
 from steelyard.worker import Worker
 
 _log = logging.getLogger("steelyard")
@@ -287,7 +287,12 @@ def _bind_new(spec: Spec, worker: Worker) -> tuple[Sockets, dict[str, SocketFile
         for listener in spec.listeners:
             key = key_of(listener)
             if key not in worker.listeners:
-                sockets[key] = bind(listener)
+                try:
+                    sockets[key] = bind(listener)
+                except ListenError as exc:
+                    if any(key == key_of(left.spec) for left in worker.leaving):
+                        raise ours_yet(listener) from exc
+                    raise
                 if listener.path is not None:
                     files[key] = SocketFile(listener.path)
     except BaseException:

@@ -122,6 +122,24 @@ def test_what_is_not_wanted_any_more_is_closed(sockets: Sockets) -> None:
     assert ({f"api={HOST}:0"}, False) == (sockets.keys(), listens(port))
 
 
+def test_a_port_that_sessions_of_our_own_have_yet_is_told_from_one_that_a_stranger_has(sockets: Sockets) -> None:
+    port = unused_port()
+    words = listener(port=port, protocol="udp")
+    sockets.bind([words], 2)
+    ((_, worker_s),) = sockets.of(0, 2)
+    going_on = worker_s.dup()
+    sockets.keep([])
+    with going_on, pytest.raises(ListenError, match="the port is in use; sessions of our own listener"):
+        sockets.bind([words], 2)
+    sockets.bind([words], 2)
+    sockets.keep([words])
+    sockets.close(files_too=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind((HOST, port))
+        with pytest.raises(ListenError, match="the port is in use; stop the other program"):
+            sockets.bind([words], 2)
+
+
 def test_what_is_new_can_be_forgotten_and_the_rest_stays(sockets: Sockets) -> None:
     sockets.bind([listener()], 2)
     sockets.keep([listener()])

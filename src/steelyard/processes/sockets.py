@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from steelyard.core.spec import UDP, ListenerSpec
 from steelyard.errors import ListenError
 from steelyard.processes.notify import activated
-from steelyard.proxy.bind import SocketFile, address_of, bind, key_of, more
+from steelyard.proxy.bind import SocketFile, address_of, bind, key_of, more, ours_yet
 
 # Where a program that is upgraded tells its successor which descriptors are which sockets.
 INHERITED: Final = "STEELYARD_SOCKETS"
@@ -50,12 +50,13 @@ class Sockets:
 
     inherited: of the program before, by key. activated: of systemd, by the listener's name or key.
     files: of unix sockets, which are removed with them; those that are inherited only from `keep` on, since the program
-    before goes on with them when we do not come up.
+    before goes on with them when we do not come up. left: keys of UDP that were closed, and that workers may have yet.
     """
 
     def __init__(self) -> None:
         self.held: dict[str, list[socket.socket]] = {}
         self.new: set[str] = set()
+        self.left: set[str] = set()
         self.for_all: set[str] = set()  # keys of those that all workers share
         self.files: dict[str, SocketFile] = {}
         handed = {key: _Handed(*words) for key, words in json.loads(os.environ.pop(INHERITED, "{}")).items()}
@@ -121,6 +122,8 @@ class Sockets:
         try:
             return bind(spec, workers)
         except ListenError as exc:
+            if key_of(spec) in self.left and "in use" in exc.what:
+                raise ours_yet(spec) from exc
             ours = [
                 str(address_of(held[0]))
                 for held in (*self.held.values(), *self.inherited.values())
@@ -158,9 +161,12 @@ class Sockets:
         self.new.clear()
         self.files.update({key: SocketFile(path) for key, path in self.files_before.items()})
         self.held.update(self.inherited)
+        self.left -= wanted
         self.files_before.clear()
         self.inherited.clear()
         for key in [key for key in self.held if key not in wanted]:
+            if _is_udp(self.held[key][0]):
+                self.left.add(key)
             self._close(key)
 
     def forget_new(self) -> None:

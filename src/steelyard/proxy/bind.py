@@ -68,6 +68,13 @@ def bind(spec: ListenerSpec, share: int = 1) -> list[socket.socket]:
         raise ListenError(spec.name, f"{spec.address}: {_mend(exc, spec)}") from exc
 
 
+def ours_yet(spec: ListenerSpec) -> ListenError:
+    """What to say of a port that is in use, when a reload has taken out our own listener of it: its sessions go on."""
+    who = "sessions of our own listener, which was taken out, may have it until drain_timeout is over"
+    shown = f"`ss -lunp sport = :{spec.port}` shows it"
+    return ListenError(spec.name, f"{spec.address}: the port is in use; {who}; reload again then ({shown})")
+
+
 def more(sock: socket.socket, backlog: int) -> socket.socket:
     """One more socket on the address of a TCP or UDP socket that `bind` has made. Raises OSError.
 
