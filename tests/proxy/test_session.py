@@ -10,7 +10,7 @@ from steelyard.proxy import session as session_module
 from steelyard.proxy.dial import no_files
 from steelyard.proxy.session import HELD_BYTES
 from tests.fakes import Waiting
-from tests.proxy.datagrams import HOST, End, Make
+from tests.proxy.datagrams import HOST, Datagrams, End, Make
 
 LARGEST = 65_507
 BREAKER = BreakerSpec(consecutive_failures=1, open_for_s=5.0)
@@ -387,3 +387,55 @@ def test_a_name_that_nobody_answers_for_in_time_is_no_failure_of_the_backend(
     stage.ask(stage.client(), b"go")
     stage.turn(5.1)
     assert (["connect_timeout"], 0) == (stage.words(), stage.pool.backends[0].failures)
+
+
+def two_addresses(datagrams: Make) -> Datagrams:
+    """A backend whose name stands for two addresses, of which it listens on the second."""
+    stage = datagrams(["a"], answers=1, session_timeout_s=5.0)
+    stage.loop.addresses["a"] = ["127.0.0.9", HOST]
+    stage.listener.names.known.clear()
+    return stage
+
+
+def test_what_the_first_address_has_swallowed_is_not_owed_an_answer(datagrams: Make) -> None:
+    stage = two_addresses(datagrams)
+    client = stage.client()
+    stage.listener.names.of("a", stage.backends[0].port, 0.0)
+    stage.pump()
+    stage.ask(client, b"1", b"2")
+    stage.echo()
+    assert ([b"2"], ["-"], 0) == (client.got(), stage.words(), stage.listener.clients())
+
+
+def test_one_that_was_too_long_to_be_kept_for_the_second_address_is_counted_and_nobody_s_failure(
+    datagrams: Make,
+) -> None:
+    stage = two_addresses(datagrams)
+    client = stage.client()
+    stage.ask(client, bytes(HELD_BYTES + 1))
+    assert 1 == stage.counted()["datagrams_dropped"]
+    stage.turn(5.1)
+    assert (["-"], 0) == (stage.words(), stage.pool.backends[0].failures)
+
+
+def test_the_next_one_goes_to_the_second_address(datagrams: Make) -> None:
+    stage = two_addresses(datagrams)
+    client = stage.client()
+    stage.ask(client, bytes(HELD_BYTES + 1))
+    stage.ask(client, b"next")
+    stage.echo()
+    assert ([b"next"], ["-"]) == (client.got(), stage.words())
+
+
+def test_what_there_was_no_room_for_while_a_name_was_looked_up_is_not_owed_an_answer(
+    datagrams: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = datagrams(["a"], answers=1)
+    client = stage.client()
+    monkeypatch.setattr(session_module, "AHEAD_BYTES", 3)
+    stage.loop.addresses["a"] = [HOST]
+    stage.listener.names.known.clear()
+    client >> b"1" >> b"2" >> b"34"
+    stage.pump()
+    stage.echo()
+    assert ([b"1", b"2"], ["-"], 1) == (client.got(), stage.words(), stage.counted()["datagrams_dropped"])

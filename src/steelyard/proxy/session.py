@@ -221,6 +221,10 @@ class Session(Timed):
             return
         self.sock = sock
         held = self.held or []
+        # What another one has swallowed, and is not held, is answered by nobody.
+        self.owed = len(held) * self.expected if self.expected > 0 else int(bool(held))
+        if not held:
+            self.listener.count(DATAGRAMS_DROPPED)
         if held and len(held[-1]) <= HELD_BYTES:
             self.held = held[-1:]
         else:
@@ -292,8 +296,6 @@ class Session(Timed):
             return
         self.listener.count(RETRIES)
         self._give_back(True, now, False)
-        if self.expected > 0:
-            self.owed = self.expected
         self.open(other, now)
 
     def _elsewhere(self, kind: Kind, now: float) -> Backend | None:
@@ -319,7 +321,7 @@ class Session(Timed):
         if self.owed:  # it may come yet, and would reach whoever gets the port next
             sock, self.sock = self.sock, None
             self.listener.late.keep(sock, now)
-        if self.expected > 0:
+        if self.expected > 0 and self.owed:
             self.end(errors.RESPONSE_TIMEOUT, self.latency_s < 0.0, now)
         else:
             self.end(None, False, now)
