@@ -237,6 +237,20 @@ def test_one_that_asks_when_its_listener_has_become_one_of_http_is_told(
     client >> b"ng:round_robin"
     world.turn(0.3)
     client << b"ERROR: no tasks are taken here any more; connect again\n"
+
+
+@pytest.mark.parametrize("rest", [b"ng:round_robin", b"ng\n"])
+def test_so_is_one_where_all_requests_of_that_http_go_to_its_pool(world: TaskWorld, rest: bytes) -> None:
+    client = world.client()
+    client >> b"AppID:Lo"
+    router = Router((RouteSpec(pool="web"),))
+    router.routes[0].pool = (of_http := World()).connections
+    world.context.adopt(world.listener, router, ())
+    client >> rest
+    world.turn(0.3)
+    client << b"ERROR: no tasks are taken here any more; connect again\n"
+    assert [] == of_http.dialled
+    of_http.over()
     assert (["stopping"], []) == (world.words, world.dialled)
 
 
@@ -567,9 +581,10 @@ def test_a_connection_that_outlives_the_pool_of_its_listener_is_told_so(world: T
     client, other = world.client(), world.client()
     world.reload("abc", protocols=(TCP,))
     client >> b"AppID:Long:round_robin\n"
-    assert client.take().startswith(b"ERROR: unknown approach 'round_robin'; ")
     other >> LONG + b"\n"
-    served(world, other, "a")
+    for told in (client, other):
+        told << b"ERROR: no tasks are taken here any more; connect again\n"
+    assert [] == world.dialled
 
 
 def test_one_on_a_unix_socket_is_served(world: TaskWorld) -> None:

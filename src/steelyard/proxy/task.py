@@ -225,7 +225,7 @@ class TaskDownstream(Reach):
 
     def decide(self, now: float) -> None:
         """Take what has come for the request."""
-        if self.its_pool() is None:
+        if not self.names():
             self.turn_away(errors.STOPPING, error_line("no tasks are taken here any more; connect again"), now)
             return
         try:
