@@ -266,3 +266,28 @@ def test_one_that_is_late_is_not_served_in_the_moment_before_the_tick(make: Make
     client << ok()
     second << refused(errors.QUEUE_TIMEOUT)
     backend << b""
+
+
+def test_however_many_come_who_has_waited_too_long_is_refused(make: Make) -> None:
+    world = a_full(make)
+    taken(world)
+    first = asks(world)
+    for _ in range(40):  # more often than it is looked who is late
+        world.turn(0.03)
+        asks(world).reset()
+    first << refused(errors.QUEUE_TIMEOUT)
+
+
+def test_however_many_come_a_place_that_another_worker_gave_back_is_seen(make: Make) -> None:
+    world = a_full(make)
+    world.pool.table.add_mine(world.pool.backends[0].home, 0, 1)  # by somebody who tells nobody
+    client = asks(world)
+    world.turn(0.03)
+    world.pool.table.add_mine(world.pool.backends[0].home, 0, -1)
+    for _ in range(3):
+        asks(world).reset()
+        world.turn(0.03)
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()

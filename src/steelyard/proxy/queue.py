@@ -7,6 +7,7 @@ Source: core/waiting.py (the order); HAProxy's backend queue.
 """
 
 from asyncio import AbstractEventLoop
+from math import inf
 from typing import Any, Final
 
 from steelyard.core.spec import QueueSpec
@@ -46,7 +47,7 @@ class Queue(Timed):
         """Wait; False when there is no room."""
         leaving: Any = self.room.displaced(priority) if self.room.size > 0 else None
         joined = self.room.join(guest, priority, now + self.timeout_s)
-        if joined:
+        if joined and self.deadline == inf:  # else the next look would be put off by everyone who comes
             self.wheel.expect(self, now + LOOK_S)
         if leaving is not None:  # only now: its client may have another request ready for the place
             leaving.on_wait_over(now)
