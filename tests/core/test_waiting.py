@@ -56,6 +56,17 @@ def test_nobody_is_displaced_for_one_of_the_same_priority_nor_where_there_is_roo
     assert a_room(("a", 9), size=2).displaced(0) is None
 
 
+def test_in_a_room_that_has_become_smaller_nobody_makes_room_for_one_that_cannot_come_in() -> None:
+    room = a_room(("a", 5), ("b", 5), ("c", 5), size=3)
+    room.size = 2
+    assert room.displaced(0) is None
+    assert not room.join("d", 0, 10.0)
+    assert room.leave("a")
+    assert "c" == room.displaced(0)
+    assert room.join("d", 0, 10.0)
+    assert "db" == served(room)
+
+
 def test_who_has_waited_too_long_is_told_and_gone() -> None:
     room = WaitingRoom(9)
     for name, priority, deadline in (("a", 5, 2.0), ("b", 5, 1.0), ("c", 1, 1.0), ("d", 9, 3.0)):

@@ -193,6 +193,32 @@ def test_a_reload_that_takes_the_queue_away_serves_who_waits_and_takes_nobody_in
     second << ok(b"second")
 
 
+def test_a_reload_that_lifts_the_limit_serves_at_once_who_waits_and_who_comes(make: Make) -> None:
+    world = a_full(make)
+    taken(world)
+    second = asks(world)
+    world.reload("a", queue=None, max_in_flight=None)
+    world.loop.settle()
+    third = asks(world)
+    for client in (second, third):
+        backend = world.accept("a")
+        backend << GOT
+        backend >> ok()
+        client << ok()
+
+
+def test_a_reload_to_a_smaller_queue_sends_nobody_away(make: Make) -> None:
+    routes = (RouteSpec(path="/urgent", pool="web", priority=0), RouteSpec(pool="web"))
+    world = a_full(make, routes=routes, queue=QueueSpec(size=3, timeout_s=1.0))
+    taken(world)
+    waiting = [asks(world) for _ in range(3)]
+    world.reload("a", queue=QueueSpec(size=2, timeout_s=1.0))
+    asks(world, "/urgent") << refused(errors.FULL)
+    for client in waiting:
+        client << b""
+        client.reset()
+
+
 def test_a_reload_that_adds_a_queue_lets_wait(make: Make) -> None:
     world = make("a", max_in_flight=1)
     client, backend = taken(world)

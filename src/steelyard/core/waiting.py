@@ -30,8 +30,11 @@ class WaitingRoom:
         return True
 
     def displaced(self, priority: int) -> object | None:
-        """Who leaves a full room for a guest of this priority: the last one of a worse one, or nobody."""
-        if self.waiting < self.size:
+        """Who leaves a full room for a guest of this priority: the last one of a worse one, or nobody.
+
+        Nobody either where more wait than the room is for, as it was larger: the guest could not come in all the same.
+        """
+        if self.waiting != self.size:
             return None
         for line in reversed(self.lines[priority + 1 :]):
             if line:

@@ -38,6 +38,7 @@ class Queue(Timed):
         self.room.size = 0 if spec is None else spec.size
         if spec is not None:
             self.timeout_s = spec.timeout_s
+        self.wake()  # there may be more places
 
     def is_waiting(self) -> bool:
         """Whether somebody waits: nobody may overtake."""
@@ -45,7 +46,7 @@ class Queue(Timed):
 
     def join(self, guest: Any, priority: int, now: float) -> bool:
         """Wait; False when there is no room."""
-        leaving: Any = self.room.displaced(priority) if self.room.size > 0 else None
+        leaving: Any = self.room.displaced(priority)
         joined = self.room.join(guest, priority, now + self.timeout_s)
         if joined and self.deadline == inf:  # else the next look would be put off by everyone who comes
             self.wheel.expect(self, now + LOOK_S)
