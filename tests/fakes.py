@@ -518,6 +518,7 @@ class World:
         sticky: StickySpec | None = None,
         listener: dict[str, Any] | None = None,
         ejection: EjectionSpec | None = None,
+        workers: int = 1,
         **settings: Any,
     ) -> None:
         self.loop = FakeLoop()
@@ -539,7 +540,8 @@ class World:
             "front", "192.0.2.1", 8080, routes, trusted, client_timeouts or ListenerTimeouts(), **(listener or {})
         )
         rows = FIRST_ROW + 3 * Pool.rows_needed(spec) + 10  # room for other configurations
-        self.ledger = Ledger(Table(bytearray(Table.size_bytes(rows, 1)), rows))
+        self.memory = bytearray(Table.size_bytes(rows, workers))  # for the views of other workers
+        self.ledger = Ledger(Table(self.memory, rows, workers))
         plan = self.ledger.plan(Spec((), (spec,)))
         self.pool = Pool(spec, self.ledger.table, plan["web"], fresh=False)
         self.ledger.settle(Spec((), (spec,)), plan)

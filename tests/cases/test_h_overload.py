@@ -128,6 +128,36 @@ async def test_case_71_two_workers_keep_the_places_busy_under_an_open_loop(tmp_p
         await eventually(all_counted, "each is counted, and once")
 
 
+@pytest.mark.slow
+@ON_UVLOOP
+async def test_case_71_who_waits_with_one_worker_is_served_as_often_as_who_waits_with_another(tmp_path: Path) -> None:
+    """One place, and always somebody who waits for it with each of two workers."""
+
+    async def script(talk: Talk) -> None:
+        while True:
+            await talk.request()
+            await asyncio.sleep(0.01)
+            talk.answer(b"served")
+
+    limits = {"max_in_flight": 1, "queue": {"size": 100, "timeout": "30s"}}
+    async with backend(script) as behind, balancing(tmp_path, with_workers(2, behind.port, **limits)) as lb:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + 4.0
+
+        async def ask_on() -> int:
+            client = await Client.open(lb.port)
+            served = 0
+            while loop.time() < until_s:
+                assert 200 == (await client.ask()).status
+                served += 1
+            client.close()
+            return served
+
+        # Both workers have some of them, but for once in half a million times.
+        served = await asyncio.gather(*(ask_on() for _ in range(20)))
+        assert max(served) < 3 * min(served)
+
+
 async def test_case_72_beyond_max_connections_clients_wait_and_are_let_in_when_others_go() -> None:
     """The answer that the case asks for is the kernel's: a connection that is open and waits. None is refused, and of
     those that wait none reaches a backend."""

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steelyard.core.firsts import NOBODY, rank_of
 from steelyard.core.waiting import PRIORITIES, WaitingRoom
 
 
@@ -28,6 +29,14 @@ def test_who_comes_first_goes_first_and_a_better_priority_before_that() -> None:
 
 def test_an_empty_room_serves_nobody() -> None:
     assert a_room().first() is None
+    assert NOBODY == a_room().rank()
+
+
+def test_the_rank_is_that_of_whose_turn_it_is() -> None:
+    room = a_room(("a", 5), ("b", 1))
+    assert rank_of(1, 10.0) == room.rank()
+    room.leave("b")
+    assert rank_of(5, 10.0) == room.rank()
 
 
 def test_a_full_room_takes_nobody() -> None:

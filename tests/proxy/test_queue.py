@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from steelyard import errors
+from steelyard.core.firsts import NOBODY, Firsts, rank_of
 from steelyard.core.spec import QueueSpec, RetrySpec, RouteSpec
+from steelyard.core.table import Table
 from tests.fakes import Peer, World, answer, forwarded, ok, refused, request
 
 Make = Callable[..., World]
@@ -313,6 +315,82 @@ def test_however_many_come_a_place_that_another_worker_gave_back_is_seen(make: M
     for _ in range(3):
         asks(world).reset()
         world.turn(0.03)
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+
+
+def another(world: World) -> Firsts:
+    """The view of a second worker, on who waits first with it."""
+    return Firsts(Table(world.memory, world.pool.table.rows, 2, 1), world.pool.tiers[0].row)
+
+
+def test_a_place_is_left_to_one_who_has_waited_longer_with_another_worker(make: Make) -> None:
+    world = a_full(make, workers=2)
+    client, backend = taken(world)
+    firsts = another(world)
+    world.turn(0.5)
+    firsts.say(rank_of(5, world.loop.time() + 0.6), world.loop.time())
+    second = asks(world)
+    backend >> ok()
+    client << ok()
+    backend << b""
+    third = asks(world)  # nor is it for one that comes now
+    assert {} == world.in_flight
+    firsts.say(NOBODY, world.loop.time())
+    world.turn(0.006)
+    backend << GOT
+    backend >> ok()
+    second << ok()
+    backend << GOT
+    backend >> ok()
+    third << ok()
+    assert 2 == world.counters.read()["queued"]
+
+
+def test_who_comes_alone_waits_behind_who_waits_with_another_worker(make: Make) -> None:
+    world = a_full(make, workers=2)
+    another(world).say(rank_of(5, world.loop.time() + 0.5), world.loop.time())
+    client = asks(world)
+    assert [] == world.dialled
+    world.turn(0.3)  # the other one says nothing more
+    backend = world.accept("a")
+    backend << GOT
+    backend >> ok()
+    client << ok()
+
+
+def test_without_room_to_wait_nobody_waits_for_another_worker(make: Make) -> None:
+    world = a_full(make, workers=2)
+    world.reload("a", queue=None, max_in_flight=1)
+    another(world).say(rank_of(5, world.loop.time() + 0.5), world.loop.time())
+    client, backend = taken(world)
+    backend >> ok()
+    client << ok()
+
+
+def test_other_workers_hear_who_waits_first(make: Make) -> None:
+    world = a_full(make, workers=2)
+    taken(world)
+    firsts = another(world)
+    client = asks(world)
+    deadline = world.loop.time() + 1.0
+    world.turn(0.006)
+    assert firsts.is_anothers_turn(rank_of(5, deadline + 0.1), world.loop.time())
+    assert not firsts.is_anothers_turn(rank_of(5, deadline), world.loop.time())
+    client.reset()
+    world.turn(0.006)
+    assert not firsts.is_anothers_turn(rank_of(9, deadline + 9.0), world.loop.time())
+
+
+def test_a_place_that_another_worker_gave_back_is_seen_within_milliseconds(make: Make) -> None:
+    world = a_full(make, workers=2)
+    table = another(world).table
+    table.add_mine(world.pool.tiers[0].row, 0, 1)
+    client = asks(world)
+    table.add_mine(world.pool.tiers[0].row, 0, -1)
+    world.turn(0.006)
     backend = world.accept("a")
     backend << GOT
     backend >> ok()

@@ -64,6 +64,9 @@ UNJUDGED: Final = 5  # requests that ended without saying anything of the backen
 EJECTIONS: Final = 6  # times that it was ejected
 TRIPS: Final = 7  # times that its circuit was opened
 WORKER_CELLS: Final = 8
+# Of the row of a pool's first tier, in place of what only a backend's row has (core/firsts.py):
+FIRST_WAITS: Final = 3  # who waits first for a place with this worker, as a number
+SAID_AT: Final = 5  # and when that was said, in monotonic milliseconds
 
 # The row about the balancer itself, and its cells: shared ones, then those of each worker.
 BALANCER: Final = 0

@@ -8,6 +8,8 @@ Source: RFC 9110 section 15.6.4 leaves it to the server; nginx (paid) `queue`, H
 
 from typing import Final
 
+from steelyard.core.firsts import NOBODY, rank_of
+
 PRIORITIES: Final = 10  # 0, who goes first, to 9
 NEVER: Final = float("inf")
 
@@ -58,6 +60,13 @@ class WaitingRoom:
             for guest in line:
                 return guest
         return None
+
+    def rank(self) -> int:
+        """That of whose turn it is (core/firsts.py)."""
+        for priority, line in enumerate(self.lines):
+            for deadline in line.values():
+                return rank_of(priority, deadline)
+        return NOBODY
 
     def is_late(self, guest: object, now: float) -> bool:
         """Whether the deadline of one who waits has come."""

@@ -175,7 +175,7 @@ class PoolConnections:
     def _adopt_queue(self, spec: QueueSpec | None) -> None:
         """Those who wait, wait on by the new rules; without a queue they do so for what time they had."""
         if spec is not None and self.queue is None:
-            self.queue = Queue(self.loop, self.wheel, spec)
+            self.queue = Queue(self.loop, self.wheel, self.pool, spec)
         elif self.queue is not None:
             self.queue.adopt(spec)
 

@@ -105,10 +105,10 @@ class Tries(Receiver):
     # Choosing a backend.
 
     def first_try(self, now: float) -> None:
-        assert self.connections is not None
+        assert self.connections is not None and self.route is not None
         self.request.whole = self.request_done
         queue = self.connections.queue
-        if queue is not None and queue.is_waiting():
+        if queue is not None and queue.must_wait(self.route.priority, now):
             self._wait_in(queue, self.connections.pool.full, now)
             return
         chosen = self.connections.pool.acquire(self.request)
