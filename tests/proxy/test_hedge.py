@@ -394,3 +394,18 @@ def test_a_second_that_asks_to_be_left_alone_is(make: Make) -> None:
     first >> ok(b"first")
     client << ok(b"first")
     assert [True, False] == [backend.available for backend in world.pool.backends]
+
+
+def test_a_first_try_whose_kept_connection_had_ended_is_hedged_like_any_other(make: Make) -> None:
+    world = make("ab", hedge=HEDGE)
+    kept, second = kept_by_both(world)
+    client = world.client()
+    client >> GET
+    kept << GOT
+    kept.eof()
+    world.accept("a") << GOT
+    world.turn(0.11)
+    second << GOT
+    second >> ok(b"second")
+    client << ok(b"second")
+    assert [1, 1, 1] == counted(world, "hedges", "hedges_won", "stale_saved")

@@ -259,7 +259,7 @@ class Tries(Receiver):
 
     def on_failed(self, kind: Kind, detail: str, now: float) -> None:
         self.upstream = None
-        self.stop_timers()
+        self._stop_try_timer()
         backend, connections, client = self.backend, self.connections, self.client
         assert backend is not None and connections is not None and client is not None
         if self.status:
@@ -274,6 +274,7 @@ class Tries(Receiver):
             self.tries -= 1
             self._open(backend, now, True)
             return
+        self.stop_timers()
         races = self.hedge is not None and not self.hedge.leads
         if safe and not races and self.tries_here < connections.same_backend and self._bears_retry(kind, now):
             self.timer = self.context.loop.call_later(self._pause_s(self.tries_here), self._try_again)
