@@ -235,6 +235,21 @@ def test_what_is_withdrawn_makes_no_other_lane_wait() -> None:
     assert [text] == given_out(dispatch)
 
 
+def test_one_that_is_withdrawn_behind_another_that_is_to_be_tried_again_is_not_given_out() -> None:
+    dispatch = a_dispatch(workers=3)
+    first, second, third = jobs(dispatch, 3)
+    given_out(dispatch)
+    for job in (first, second):
+        dispatch.down(job.worker, 1.0)
+        assert not dispatch.lost(job, 1.0)
+    dispatch.withdraw(second, with_worker=False)
+    dispatch.up(first.worker, 1.0)
+    assert [] == given_out(dispatch)  # the first one is to be tried elsewhere, where nobody has room
+    dispatch.ended(third, True, 2.0)
+    assert [first] == given_out(dispatch)
+    assert (0, 1, 1) == (dispatch.waiting, dispatch.failed, dispatch.pending)
+
+
 def test_of_what_is_taken_back_only_what_somebody_waits_for_is_given_out_again() -> None:
     dispatch = a_dispatch(workers=1, window=3)
     held = jobs(dispatch, 3)

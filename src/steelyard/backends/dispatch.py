@@ -88,6 +88,8 @@ class Lane:
     def take(self, now: float) -> tuple[Job, Backend] | None:
         """The first one for whom there is a worker, and which; None: no worker has room."""
         for at, job in enumerate(self.again):
+            if job.withdrawn:
+                continue
             job.tried = [self.backends[job.worker]] if self._has_other(job.worker) else None
             backend = self._acquire(job, now)
             if backend is not None:
