@@ -103,6 +103,27 @@ def test_a_future_can_be_cancelled_and_a_full_queue_gives_none(tmp_path: Path) -
     assert (3, 2, 1) == (pool.submitted, pool.done, pool.failed)
 
 
+def test_a_callback_of_a_future_may_submit_and_is_told_that_it_cannot_wait(tmp_path: Path) -> None:
+    followed: list[Future[Any]] = []
+    told: list[str] = []
+
+    def follow(_: Future[Any]) -> None:
+        followed.append(pool.submit_nowait(("echo", 2)))
+        for wait_here in (lambda: pool.submit(("echo", 3)), lambda: next(pool.map([("echo", 4)])), pool.close):
+            with pytest.raises(PoolError) as caught:
+                wait_here()
+            told.append(str(caught.value))
+
+    with a_pool() as pool:
+        first = pool.submit_nowait(("wait", str(tmp_path / "go")))
+        first.add_done_callback(follow)
+        (tmp_path / "go").touch()
+        wait_until(lambda: len(told) == 3)
+        assert 2 == followed[0].result(PATIENCE_S).value
+    assert all("use submit_nowait" in text for text in told)
+    assert (2, 2) == (pool.submitted, pool.done)
+
+
 def test_many_threads_may_use_it_at_once() -> None:
     with a_pool(queue_size=5) as pool, ThreadPoolExecutor(8) as executor:
         found = list(executor.map(lambda number: pool.submit(("echo", number)).value, range(400)))

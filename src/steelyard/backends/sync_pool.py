@@ -107,16 +107,25 @@ class SyncLocalPool(Generic[Task, Value]):
     def submit_nowait(
         self, task: Task, *, function: Callable[[Task], Value] | None = None, timeout: float | None = None
     ) -> "Future[Result[Task, Value]]":
-        """Submit a task; its Result comes as a future. Raises QueueFull when there is no room in the queue."""
+        """Submit a task; its Result comes as a future. Raises QueueFull when there is no room in the queue.
+
+        A callback of such a future may do so, too. It runs in the pool's thread, and can wait for nothing there.
+        """
         answer: Future[Result[Task, Value]] = Future()
 
-        async def submit() -> None:
+        def submit() -> None:
             inner = self._pool.submit_nowait(task, function=function, timeout=timeout)
             answer.add_done_callback(lambda _: loop.call_soon_threadsafe(_cancel_with, inner, answer))
             inner.add_done_callback(lambda _: _pass_on(inner, answer))
 
+        async def submit_there() -> None:
+            submit()
+
         loop = self._running()
-        self._run(submit())
+        if self._is_here():
+            submit()
+        else:
+            self._run(submit_there())
         return answer
 
     @overload
@@ -168,7 +177,7 @@ class SyncLocalPool(Generic[Task, Value]):
 
     def close(self, *, at_once: bool = False) -> list[Task]:
         """Take no more tasks, finish those there are or end at once; see LocalPool. Returns what was not done."""
-        self._check_process()
+        self._check_caller()
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
@@ -196,6 +205,16 @@ class SyncLocalPool(Generic[Task, Value]):
         if exc is not None and left:
             exc.add_note(f"SyncLocalPool: {len(left)} tasks were not done, as its block was left by this exception")
 
+    def _is_here(self) -> bool:
+        """Whether we are in the pool's own thread."""
+        return threading.current_thread() is self._thread
+
+    def _check_caller(self) -> None:
+        """Whether who calls can wait for the pool."""
+        self._check_process()
+        if self._is_here():
+            raise PoolError("a callback of a future runs in the pool's own thread and cannot wait; use submit_nowait")
+
     def _check_process(self) -> None:
         """A process that was forked from ours has no thread that would do anything."""
         if self._pid not in (0, os.getpid()):
@@ -212,7 +231,7 @@ class SyncLocalPool(Generic[Task, Value]):
     def _run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Have it done in the loop's thread, and wait for it; given up when we are interrupted."""
         try:
-            self._check_process()
+            self._check_caller()
             with self._lock:
                 running = asyncio.run_coroutine_threadsafe(work, self._running())
         except BaseException:
