@@ -6,7 +6,7 @@ from typing import Any
 from steelyard.backends import pool_wire as wire
 from steelyard.backends.answers import Outcome, read, unsendable
 from steelyard.backends.pool_worker import work as do_work
-from steelyard.backends.results import NotPicklable, RemoteError
+from steelyard.backends.results import CANNOT_SAY, NotPicklable, RemoteError
 from tests.backends import work
 
 
@@ -60,6 +60,13 @@ def test_a_value_whose_unpickling_would_end_the_program_does_not() -> None:
     _, cause = told(("ending",))
     assert isinstance(cause, NotPicklable)
     assert "its value cannot be unpickled here: SystemExit: 3" == str(cause)
+
+
+def test_what_cannot_be_carried_for_a_reason_without_words_is_said_all_the_same() -> None:
+    _, cause = told(("unloadable_unspeakably",))
+    assert f"its value cannot be unpickled here: Unspeakable: {CANNOT_SAY}" == str(cause)
+    error = unsendable(work.Unpicklable(), work.Unspeakable())
+    assert f"cannot be pickled: Unspeakable: {CANNOT_SAY}; submit what" in str(error)
 
 
 def test_a_task_that_the_worker_cannot_read_is_said() -> None:

@@ -2,7 +2,8 @@
 
 import pickle
 
-from steelyard.backends.results import Result, TaskFailed, WorkerDied
+from steelyard.backends.results import CANNOT_SAY, Result, TaskFailed, WorkerDied
+from tests.backends import work
 
 
 def test_a_result_says_who_did_what() -> None:
@@ -32,3 +33,7 @@ def test_a_failure_can_be_carried_to_another_process() -> None:
     failure = pickle.loads(pickle.dumps(TaskFailed(1, "image-0", ValueError("no"))))
     assert "task 1 at image-0: ValueError: no" == str(failure)
     assert isinstance(failure.__cause__, ValueError)
+
+
+def test_a_cause_that_cannot_say_what_it_is_can_be_told_of_all_the_same() -> None:
+    assert f"task 1 at image-0: Unspeakable: {CANNOT_SAY}" == str(TaskFailed(1, "image-0", work.Unspeakable()))

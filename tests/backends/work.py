@@ -146,6 +146,10 @@ def _unloadable() -> Any:
     return Unloadable()
 
 
+def _unloadable_unspeakably() -> Any:
+    return UnloadableUnspeakably()
+
+
 def _print(text: str) -> None:
     print(text)
 
@@ -223,6 +227,13 @@ class Unloadable:
         return fail, ("not here",)
 
 
+class UnloadableUnspeakably:
+    """The same, and why cannot be said."""
+
+    def __reduce__(self) -> Any:
+        return fail_unspeakably, ()
+
+
 class Unpicklable:
     """A task that cannot be pickled."""
 
@@ -242,6 +253,10 @@ class LoadsElsewhere:
 
 def fail(text: str) -> Any:
     raise RuntimeError(text)
+
+
+def fail_unspeakably() -> Any:
+    raise Unspeakable
 
 
 def only_in(pid: int) -> Any:

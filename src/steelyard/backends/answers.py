@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from steelyard.backends import pool_wire as wire
 from steelyard.backends.pool_worker import Raised
-from steelyard.backends.results import NotPicklable, RemoteError
+from steelyard.backends.results import NotPicklable, RemoteError, said
 
 NOTE: Final = "In the worker:\n{}"
 
@@ -42,11 +42,6 @@ def unsendable(task: object, exc: BaseException) -> NotPicklable:
     """A task that cannot be given to a worker."""
     mend = "submit what pickle can carry, such as a path in place of an open file"
     return _caused(NotPicklable(f"the task, a {type(task).__name__}, cannot be pickled: {said(exc)}; {mend}"), exc)
-
-
-def said(exc: BaseException) -> str:
-    """An exception in words."""
-    return f"{type(exc).__name__}: {exc}"
 
 
 def _original(raised: Raised) -> BaseException:

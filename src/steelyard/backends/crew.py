@@ -19,7 +19,7 @@ from steelyard.backends.entrance import Entrance
 from steelyard.backends.importable import MAIN, MAIN_AGAIN, is_importing, main_source
 from steelyard.backends.pool_process import PoolProcess
 from steelyard.backends.pool_worker import Raised, Setup
-from steelyard.backends.results import PoolClosed, PoolError, Result, TaskFailed
+from steelyard.backends.results import PoolClosed, PoolError, Result, TaskFailed, said
 from steelyard.errors import SteelyardError
 
 # How much work a worker may have before it, and how many tasks that can be: so much that it need not wait for us.
@@ -239,7 +239,7 @@ class Crew:
         try:
             member.process = PoolProcess(self.loop, self, member.number, setup, self.start_timeout_s)
         except OSError as exc:
-            self._start_failed(member, PoolError(f"no process could be started: {answers.said(exc)}"))
+            self._start_failed(member, PoolError(f"no process could be started: {said(exc)}"))
 
     def _ready(self, member: Member, process: PoolProcess, now: float) -> None:
         process.ready = True

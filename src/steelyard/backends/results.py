@@ -1,9 +1,11 @@
 """What becomes of a task: a Result, or a TaskFailed that says why; and what a pool answers to those who misuse it."""
 
 import reprlib
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from steelyard.errors import SteelyardError
+
+CANNOT_SAY: Final = "(and no text of it can be had)"
 
 Task = TypeVar("Task")
 Value = TypeVar("Value")
@@ -63,5 +65,13 @@ class TaskFailed(SteelyardError):
     def __str__(self) -> str:
         where = "" if self.worker is None else f" at {self.worker}"
         ours = isinstance(self.cause, SteelyardError)
-        why = str(self.cause) if ours else f"{type(self.cause).__name__}: {self.cause}"
-        return f"task {reprlib.repr(self.task)}{where}: {why}"
+        return f"task {reprlib.repr(self.task)}{where}: {self.cause if ours else said(self.cause)}"
+
+
+def said(exc: BaseException) -> str:
+    """An exception in words. Never raises, as its own text may: what is said of a task must not cost the task."""
+    try:
+        text = str(exc)
+    except BaseException:
+        text = CANNOT_SAY
+    return f"{type(exc).__name__}: {text}"
