@@ -14,8 +14,9 @@ import pytest
 
 from steelyard.backends import pool_wire as wire
 from steelyard.backends import pool_worker
-from steelyard.backends.pool_worker import CANNOT_SAY, Raised, Setup, describe, next_permit, serve
+from steelyard.backends.pool_worker import Raised, Setup, describe, next_permit, serve
 from steelyard.backends.pool_worker import work as do_work
+from steelyard.backends.results import CANNOT_SAY
 from tests.backends import work
 
 
@@ -95,6 +96,16 @@ class Far:
         return [pickle.loads(body) for _, _, body in self.hear(count)]
 
 
+class Spoiled:
+    """A standard output that cannot be flushed."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def flush(self) -> None:
+        raise self.error
+
+
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
     """The loop in a thread of ours; it leaves our arguments and our main module as they are."""
@@ -142,6 +153,21 @@ def test_a_permit_may_come_before_its_task(far: Far) -> None:
     assert [11] == far.values(1)
     far.send(1, 20)
     assert [21] == far.values(1)
+
+
+@pytest.mark.parametrize(
+    "stream", [None, Spoiled(ValueError), Spoiled(BrokenPipeError)], ids=["none", "closed", "full"]
+)
+def test_a_function_that_spoils_standard_output_does_not_end_it(
+    far: Far, stream: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far.setup("tests.backends.work:plus_one")
+    far.hear(1)
+    monkeypatch.setattr(sys, "stdout", stream)
+    for number in range(2):
+        far.send(number, number)
+        far.permit(number)
+        assert [number + 1] == far.values(1)
 
 
 def test_it_ends_with_its_permits_after_what_was_permitted(far: Far) -> None:

@@ -21,9 +21,9 @@ from typing import Any, Final, NamedTuple
 
 from steelyard.backends import pool_wire as wire
 from steelyard.backends.importable import MAIN, LaterMain, Source, find, importing
+from steelyard.backends.results import CANNOT_SAY
 
 PR_SET_PDEATHSIG: Final = 1  # prctl(2)
-CANNOT_SAY: Final = "(and no text of it can be had)"
 
 
 class Setup(NamedTuple):
@@ -50,11 +50,13 @@ def main() -> None:
     die_with(parent)
     sock = socket.socket(fileno=descriptor)
     permits = socket.socket(fileno=of_permits)
-    with suppress(BrokenPipeError, ConnectionResetError):
-        serve(sock, permits)
-    # Left open, so that they close when the process has ended, with its threads and what is to be done at exit.
-    sock.detach()
-    permits.detach()
+    try:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            serve(sock, permits)
+    finally:
+        # Left open, so that they close when the process has ended, with its threads and what is to be done at exit.
+        sock.detach()
+        permits.detach()
 
 
 def die_with(parent: int) -> None:
@@ -90,7 +92,8 @@ def next_permit(permits: socket.socket) -> int | None:
         read = permits.recv(wire.NUMBER.size, socket.MSG_DONTWAIT)
     except BlockingIOError:
         # What functions print is seen when the worker rests, also where it goes to a pipe.
-        sys.stdout.flush()
+        with suppress(Exception):  # one has closed or replaced it, or nobody takes it: no reason to end
+            sys.stdout.flush()
         read = permits.recv(wire.NUMBER.size)
     return None if not read else int(wire.NUMBER.unpack(read)[0])
 
