@@ -257,6 +257,44 @@ async def test_those_that_have_served_enough_are_recycled_one_after_the_other(st
     assert [("web/1", 2, ""), ("web/0", 1, "")] == stage.owner.restarted
 
 
+async def test_one_that_is_to_be_recycled_gets_nothing_new_however_well_it_is(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.take(a_spec(2, recycle_after=3))
+    backend = stage.pools["web"].backends[0]
+    for _ in range(3):
+        backend.begin()
+    caplog.clear()
+    stage.local._look()
+    stage.check(0, None, times=2)
+    stage.local._look()
+    assert backend.draining
+    assert ["local backend web/0 (pid 1) is recycled after 3 requests"] == caplog.messages
+    for _ in range(3):
+        backend.finish(False)
+    stage.local._look()
+    stage.check(0, None)  # the answer of one that is told to end already
+    assert ([("web/0", 1, "")], True) == (stage.owner.restarted, backend.draining)
+    stage.hears(0, "stopping", 1)
+    stage.hears(0, "ready", 9)
+    await rounds()
+    assert (False, True) == (backend.draining, backend.healthy)
+
+
+async def test_one_that_is_not_to_be_recycled_any_more_goes_on(stage: Stage) -> None:
+    await stage.take(a_spec(2, recycle_after=3))
+    for _ in range(3):
+        stage.pools["web"].backends[0].begin()
+    stage.local._look()
+    assert stage.pools["web"].backends[0].draining
+    await stage.take(a_spec(2))
+    assert not stage.pools["web"].backends[0].draining
+    for _ in range(3):
+        stage.pools["web"].backends[0].finish(False)
+    stage.local._look()
+    assert [] == stage.owner.restarted
+
+
 async def test_those_that_are_gone_end_when_nothing_is_in_flight_there(stage: Stage) -> None:
     await stage.take(a_spec(2))
     gone = stage.pools["web"].backends[1]

@@ -158,6 +158,8 @@ class LocalBackends:
             seen = before.pop(key, None)
             if seen is not None:
                 seen.pool, seen.backend, seen.local = pool, backend, local
+                if seen.draining and local.recycle_after is None and not seen.told:
+                    self._go_on(seen)
             else:
                 seen = Seen(key, pool, backend, local)
                 self._meet(seen, fresh)
@@ -226,16 +228,22 @@ class LocalBackends:
         """Its process serves well."""
         seen.fit, seen.failures = True, 0
         if seen.draining:
-            seen.draining = seen.told = False
-            seen.backend.set_draining(False)
+            self._go_on(seen)
+
+    def _go_on(self, seen: Seen) -> None:
+        """It is not to be recycled any more."""
+        seen.draining = seen.told = False
+        seen.backend.set_draining(False)
 
     def _checked(self, pool: Pool, backend: Backend, detail: str | None) -> None:
         """A check of any backend has ended."""
         seen = self._of.get(backend)
         if seen is None:
             return
-        if detail is None:
+        if detail is None and not seen.fit:
             self._fit(seen)
+        elif detail is None:
+            seen.failures = 0
         elif seen.ready and seen.fit and pool.spec.health_check is not None:
             seen.failures += 1
             if seen.failures >= pool.spec.health_check.fall:
