@@ -47,6 +47,12 @@ def line(process: Process) -> str:
     return said.decode().strip()
 
 
+def test_what_it_says_is_read_in_pieces_so_that_a_flood_of_lines_holds_nobody_up() -> None:
+    with running(r"import os, time; os.write(1, b'\n' * 65536); time.sleep(60)") as process:
+        assert select.select([process.output_fd], [], [], PATIENCE_S)[0]
+        assert b"\n" * 4096 == process.read()
+
+
 def test_it_has_its_directory_its_environment_and_a_session_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ from steelyard.core.spec import UDP
 KNOCK_S: Final = 0.05  # so much later than it could be, a new process is used; a knock costs some 20 microseconds
 HANG_STOP_S: Final = 1.0  # who hangs will hardly end by itself, and its successor waits for that
 SHOWN_BYTES: Final = 240  # of a line in a message
-LAST_READS: Final = 16  # of 64 KiB: the most that a pipe holds; somebody else may still write to it, and without end
+LAST_READS: Final = 256  # 1 MiB, the most that a pipe holds (pipe(7)); somebody else may still write, and without end
 HELD: Final = 200  # lines of one that keeps ending; more than that says nothing new
 
 _log = logging.getLogger("steelyard")
