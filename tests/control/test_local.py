@@ -281,6 +281,22 @@ async def test_one_that_is_to_be_recycled_gets_nothing_new_however_well_it_is(
     assert (False, True) == (backend.draining, backend.healthy)
 
 
+async def test_none_is_recycled_while_another_of_its_entry_is_not_there(stage: Stage) -> None:
+    await stage.take(a_spec(2, recycle_after=3))
+    first, second = stage.pools["web"].backends
+    for backend in (first, second):
+        for _ in range(3):
+            backend.begin()
+    stage.hears(0, "waiting", 0)
+    stage.check(0, None)  # one that was asked before
+    stage.local._look()
+    assert [False, False] == [first.draining, second.draining]
+    stage.hears(0, "ready", 9)
+    await rounds()
+    stage.local._look()
+    assert [False, True] == [first.draining, second.draining]
+
+
 async def test_one_that_is_not_to_be_recycled_any_more_goes_on(stage: Stage) -> None:
     await stage.take(a_spec(2, recycle_after=3))
     for _ in range(3):

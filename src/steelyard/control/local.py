@@ -183,6 +183,7 @@ class LocalBackends:
         now = self.loop.time()
         was_ready = seen.ready
         seen.ready = report["state"] == READY
+        seen.fit = seen.fit and seen.ready
         quiet = report.get("troubled", False)  # its owner has said that it comes and goes
         if seen.ready and (not was_ready or seen.pid != report["pid"]):
             seen.pid = report["pid"]
@@ -240,10 +241,10 @@ class LocalBackends:
         seen = self._of.get(backend)
         if seen is None:
             return
-        if detail is None and not seen.fit:
-            self._fit(seen)
-        elif detail is None:
+        if detail is None:
             seen.failures = 0
+            if seen.ready and not seen.fit:
+                self._fit(seen)
         elif seen.ready and seen.fit and pool.spec.health_check is not None:
             seen.failures += 1
             if seen.failures >= pool.spec.health_check.fall:
