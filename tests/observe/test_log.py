@@ -1,6 +1,8 @@
 """The balancer's log goes where the command says, and only there."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -36,3 +38,18 @@ def test_it_goes_to_the_last_handler_named_and_nowhere_else(caplog: pytest.LogCa
     logger.debug("too much")
     logger.info("[down]")
     assert ([], ["[down]"], []) == (first.messages, last.messages, caplog.messages)
+
+
+def test_what_is_logged_is_not_waited_for_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, writes = os.pipe()
+    with open(writes, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        log.to_standard_error()
+        logging.getLogger("steelyard").warning("%s", "x" * 100_000)
+        assert 10_000 < os.read(reads, 1 << 20).count(b"x") < 100_000
+        logging.getLogger("steelyard").warning("%d problems", 3)
+        assert os.read(reads, 1 << 20).endswith(b" 3 problems\n")
+        logging.getLogger("steelyard").warning("%d problems", "three")
+        stream.flush()
+        assert b"--- Logging error ---" in os.read(reads, 1 << 20)
+    os.close(reads)

@@ -64,6 +64,19 @@ def test_what_nobody_takes_is_not_waited_for() -> None:
     os.close(reads)
 
 
+@pytest.mark.parametrize("sign", ["x", "\N{CJK UNIFIED IDEOGRAPH-4E2D}"])
+def test_of_a_line_that_is_longer_than_a_pipe_has_room_the_rest_is_not_waited_for(sign: str) -> None:
+    reads, writes = os.pipe()
+    with open(writes, "w", encoding="utf-8") as stream:
+        for _ in range(3):
+            say(100_000 * sign, stream)
+        said = os.read(reads, 1 << 20).decode()
+        assert 10_000 < len(said) == said.count(sign)
+        say(20_000 * "y", stream)
+        assert 20_000 * "y" + "\n" == os.read(reads, 1 << 20).decode()
+    os.close(reads)
+
+
 def test_what_can_be_written_is_not_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with open(tmp_path / "said", "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)

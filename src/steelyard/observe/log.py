@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TextIO
 
-from steelyard.observe.streams import takes
+from steelyard.observe.streams import say
 
 
 def to(handler: logging.Handler) -> None:
@@ -29,5 +29,7 @@ class _WhereSomebodyReads(logging.StreamHandler[TextIO]):
     """A stream, while somebody takes it: no line of a log is worth the traffic that would wait for its reader."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if takes(self.stream):
-            super().emit(record)
+        try:
+            say(self.format(record), self.stream)
+        except Exception:  # somebody's arguments that do not fit their format
+            self.handleError(record)

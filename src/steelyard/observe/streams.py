@@ -10,7 +10,11 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Final, TextIO
+
+# The most that is written at once: a pipe that takes something takes that much (pipe(7)).
+PIECE_BYTES: Final = select.PIPE_BUF
+LONGEST_CHARACTER: Final = 4  # bytes in UTF-8
 
 
 @contextmanager
@@ -25,15 +29,19 @@ def outlived() -> Iterator[None]:
 
 
 def say(line: str, stream: TextIO) -> None:
-    """Print a line at once, or not, where it cannot be written."""
-    if takes(stream):
+    """Print a line at once, or not, where it cannot be written; of a very long one, as much as can be."""
+    text = f"{line}\n"  # in one piece, if it is not too long: an unbuffered print writes the line's end by itself
+    size = PIECE_BYTES if line.isascii() else PIECE_BYTES // LONGEST_CHARACTER
+    for at in range(0, len(text), size):
+        if not takes(stream):
+            return
         with suppress(OSError):
-            stream.write(f"{line}\n")  # in one piece: an unbuffered print writes the line's end by itself
+            stream.write(text[at : at + size])
             stream.flush()
 
 
 def takes(stream: TextIO) -> bool:
-    """Whether a line can be written to it without waiting for its reader."""
+    """Whether PIECE_BYTES can be written to it without waiting for its reader."""
     poll = select.poll()
     try:
         poll.register(stream.fileno(), select.POLLOUT)
