@@ -287,3 +287,11 @@ def test_who_closes_has_left() -> None:
     assert on.connection.gone
     on.connection.connection_lost(None)
     assert set() == on.connections
+
+
+def test_who_was_told_that_it_takes_too_long_is_told_nothing_more() -> None:
+    stage = Stage()
+    stage.receive(request("GET /"))
+    stage.stopping = True
+    assert stage.answer(Answer(504, "text/plain", b"late")).startswith(b"HTTP/1.1 504 ")
+    assert b"" == stage.answer()

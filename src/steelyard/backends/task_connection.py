@@ -188,6 +188,8 @@ class TaskConnection(Protocol):
 
     def on_answer(self, answer: Answer) -> None:
         """The function has answered; called only while somebody is there to hear it."""
+        if self.state != _ANSWER:
+            return  # it was told already that the function takes too long, in the moment in which that ended
         self.respond(answer)
         if self.held and self.state == _HEAD:
             self.held = False
