@@ -20,7 +20,7 @@ from tests.real.support import ON_UVLOOP, one_pool, running, until
 
 MIB: Final = 2**20
 ENDLESS: Final = 200 * MIB
-OURS: Final = 256 * 1024  # a direction
+OURS: Final = 256 * 1024  # a direction: one read, and that is the most that asyncio reads at once
 HEADS: Final = {
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % ENDLESS,
     "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % ENDLESS,
@@ -96,7 +96,7 @@ async def test_a_client_that_does_not_read_holds_the_backend_back(framing: str) 
         client.get()
         await until(lambda: pumps)
         gone = await pumps[0].stuck()
-        assert gone - in_kernel(lb.port, behind.port) < OURS
+        assert gone - in_kernel(lb.port, behind.port) <= OURS
         assert gone < ENDLESS
         resume_reading(client.writer)
         got = 0
@@ -129,7 +129,7 @@ async def test_a_backend_that_does_not_read_holds_the_client_back(framing: str) 
             client.send(b"%x\r\n" % ENDLESS)
         async with pumping(client.writer) as pump:
             gone = await pump.stuck()
-            assert gone - in_kernel(lb.port, behind.port) < OURS
+            assert gone - in_kernel(lb.port, behind.port) <= OURS
             assert gone < ENDLESS
             go_on.set()
             await until(lambda: len(behind.talks[0].received) > gone + 10 * MIB)
@@ -194,7 +194,7 @@ async def test_a_tunnel_holds_its_senders_back_both_ways() -> None:
         async with pumping(client.writer) as pump:
             await until(lambda: pumps)
             gone = sum([await pump.stuck(), await pumps[0].stuck()])
-            assert gone - in_kernel(lb.port, behind.port) < 2 * OURS
+            assert gone - in_kernel(lb.port, behind.port) <= 2 * OURS
             enough.set()
 
 
