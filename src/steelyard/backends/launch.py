@@ -16,9 +16,8 @@ from typing import Any, Final
 from steelyard.backends.wanted import Wanted
 
 BOUND: Final = Path(__file__).with_name("bound.py")
-READ_BYTES: Final = (
-    4096  # at once: each line of it costs some 20 microseconds, and in a program of yours its loop waits
-)
+# At once: each line of it costs some 20 microseconds, for which the loop of an embedding program stands still.
+READ_BYTES: Final = 4096
 # What is meant for the balancer itself: who starts it talks to it by these, and not to what it starts.
 OURS: Final = frozenset(
     {
