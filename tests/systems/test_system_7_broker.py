@@ -73,16 +73,19 @@ def workers(scale: float, count: int = 3) -> Iterator[Workers]:
 
 
 @contextmanager
-def broker(tmp_path: Path, ports: list[int], balancers: int = 1, more: str = "") -> Iterator[tuple[Program, int]]:
-    """The example over workers on these ports; the program, and its port. more: further lines of the pool."""
+def broker(
+    tmp_path: Path, ports: list[int], balancers: int = 1, head: str = "60s", response: str = "60s"
+) -> Iterator[tuple[Program, int]]:
+    """The example over workers on these ports; the program, and its port. head, response: its time-outs."""
     listed = "".join(f"      - {HOST}:{port}\n" for port in ports)
     file = variant(
         EXAMPLE,
         tmp_path / "broker.yaml",
         bind=f"bind: 127.0.0.1:8000 -> bind: {HOST}:0",
-        workers=f"      - 127.0.0.1:9002\n      - 127.0.0.1:9003\n      - 127.0.0.1:9004\n -> {listed}{more}",
+        workers=f"      - 127.0.0.1:9002\n      - 127.0.0.1:9003\n      - 127.0.0.1:9004\n -> {listed}"
+        f"    timeouts: {{response: {response}}}\n",
         balancers=f"access_log: -> workers: {balancers}\naccess_log:",
-        head="protocol: task -> protocol: task\n    timeouts: {head: 1s}",
+        head=f"protocol: task -> protocol: task\n    timeouts: {{head: {head}}}",
     )
     with program("-m", "steelyard", "run", "-c", file) as running:
         yield running, int(running.until(r"listening on [a-z]+://[\w.]+:(\d+)")[1])
@@ -204,13 +207,14 @@ def test_when_all_are_dead_the_client_is_told_in_one_line(tmp_path: Path) -> Non
         (b"AppID::hash", b"ERROR: there is no kind of work in 'AppID::hash'; write AppID:KIND:APPROACH, such as "),
         (b"A" * 1025, b"ERROR: the request is longer than 1024 bytes; write AppID:KIND:APPROACH, such as "),
         (b"A" * 100_000, b"ERROR: the request is longer than 1024 bytes; write AppID:KIND:APPROACH, such as "),
-        (b"", b"ERROR: no whole request came within 1 s; write AppID:KIND:APPROACH, such as "),
+        (b"", b"ERROR: no whole request came within 0.5 s; write AppID:KIND:APPROACH, such as "),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_the_connection_closed(
     tmp_path: Path, request_bytes: bytes, line: bytes
 ) -> None:
-    with broker(tmp_path, [1]) as (_, port), socket.create_connection((HOST, port), PATIENCE_S) as sock:
+    head = "60s" if request_bytes else "500ms"
+    with broker(tmp_path, [1], head=head) as (_, port), socket.create_connection((HOST, port), PATIENCE_S) as sock:
         sock.sendall(request_bytes)
         said = to_the_end(sock)
         assert said.startswith(line)
@@ -263,7 +267,7 @@ def until_closed(sock: socket.socket) -> None:
     [
         (socket.socket.close, "closed without an answer; the task may have been done, so no other worker was asked"),
         (reset, "closed without an answer; the task may have been done, so no other worker was asked"),
-        (until_closed, "did not answer within 1 s; the task may have been done, so no other worker was asked"),
+        (until_closed, "did not answer within 0.5 s; the task may have been done, so no other worker was asked"),
     ],
 )
 def test_a_worker_that_does_not_answer_is_said_and_no_other_one_asked(
@@ -274,7 +278,7 @@ def test_a_worker_that_does_not_answer_is_said_and_no_other_one_asked(
         odd.start()
         ports = [odd.port, *one.ports]
         with (
-            broker(tmp_path, ports, more="    timeouts: {response: 1s}\n") as (_, port),
+            broker(tmp_path, ports, response="500ms" if then is until_closed else "60s") as (_, port),
             socket.create_connection((HOST, port), PATIENCE_S) as sock,
         ):
             sock.sendall(b"AppID:Long:first")
