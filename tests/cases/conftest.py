@@ -4,12 +4,17 @@ Those of processes run on uvloop alone, since what they are about is elsewhere.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 import uvloop
+
+from steelyard import worker
+from steelyard.proxy.clock import Wheel
+from tests.cases.clock import Clock
 
 # What a failing assertion compared is said for these, too.
 pytest.register_assert_rewrite(
@@ -30,3 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)
+
+
+@pytest.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clock]:
+    """What the balancers of this test measure the deadlines of requests and connections with."""
+    clock = Clock()
+    monkeypatch.setattr(worker, "Wheel", partial(Wheel, clock=clock))
+    clock.start()
+    yield clock
+    clock.stop()

@@ -16,6 +16,7 @@ import pytest
 from steelyard.testing import FaultyBackend, faults
 from steelyard.testing.faults import Answer, Chooser, Fault
 from steelyard.testing.talk import Request
+from tests.cases.clock import Clock
 from tests.cases.scene import faulty
 from tests.real.client import request
 from tests.real.support import Running, one_pool, running, until
@@ -377,7 +378,7 @@ async def test_case_54_one_that_accepts_and_never_answers_is_out_after_fall_chec
         assert {b"one", b"two"} == await bodies(lb)
 
 
-async def test_case_54_one_that_hangs_is_ejected_by_its_requests_before_any_check_says_so() -> None:
+async def test_case_54_one_that_hangs_is_ejected_by_its_requests_before_any_check_says_so(clock: Clock) -> None:
     """Five of them run into the response timeout; then it is left alone for its penalty, and asked five times more if
     it still hangs. Checks that pass do not end a penalty: they ask one page, and that one may work."""
     pool = {**by_http(), "timeouts": {"response": "100ms"}, "ejection": {"penalty": "300ms"}}
@@ -446,7 +447,7 @@ async def test_case_57_a_backend_that_flaps_is_damped_by_rise_and_fall() -> None
 
 
 async def test_case_57_one_that_flaps_between_its_checks_stays_out_longer_each_time(
-    caplog: pytest.LogCaptureFixture,
+    clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Ten good answers, ten bad ones: five bad ones are an ejection, and the second in a row lasts for two penalties.
     Its checks never fail."""
