@@ -7,7 +7,8 @@ import asyncio
 import os
 import random
 import resource
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import process_time
 from typing import Any, Final
@@ -19,13 +20,15 @@ from steelyard.testing.faults import Answer, Fault
 from tests.cases.scene import CHUNKED, GET, faulty, never_whole, refused, seen
 from tests.processes.balancer import balancing, cpu_s, eventually, status_field, with_workers
 from tests.real.backends import Talk, backend
-from tests.real.client import Client, request
+from tests.real.client import PATIENCE_S, Client, request
 from tests.real.support import ON_UVLOOP, Running, one_pool, running, until
 
 CAPACITY: Final = 8
 QUEUE: Final = 4
 # Of what the capacity allows, answered well.
 GOODPUT: Final = 0.8
+# For a moment in which two workers, who share a machine with others, are not kept waiting for it.
+LONG_S: Final = 3 * PATIENCE_S
 
 
 class Gate:
@@ -85,9 +88,9 @@ SERVICE_S: Final = 0.2
 @pytest.mark.slow
 @ON_UVLOOP
 async def test_case_71_two_workers_keep_the_places_busy_under_an_open_loop(tmp_path: Path) -> None:
-    """The same by the clock: two seconds of three times as many as 8 places serve. How busy the places are is counted
-    at the backend, so that a machine that is slow for a while makes them busy and not idle; all but a fifth of
-    that is work for clients that got their answer."""
+    """The same by the clock: three times as many as 8 places serve, until these were busy for two seconds, all but a
+    fifth of the time. That comes later where the workers are kept waiting for the machine; where this process is, its
+    backend makes the places busy and not idle. All of it is work for clients that got their answer."""
     loop = asyncio.get_running_loop()
     spans: list[tuple[float, float]] = []
 
@@ -109,16 +112,21 @@ async def test_case_71_two_workers_keep_the_places_busy_under_an_open_loop(tmp_p
             answers.append((answer.status, answer.get("retry-after")))
             client.close()
 
-        began, gap_s = loop.time(), SERVICE_S / CAPACITY / 3
+        def all_busy() -> bool:
+            """Whether the places were, in the latest two seconds of which all is known."""
+            # Who has begun and not ended is not among the spans yet.
+            until_s = loop.time() - 2 * SERVICE_S
+            return busy_s(spans, until_s - 2.0, until_s) > GOODPUT * CAPACITY * 2.0
+
+        began, gap_s, busy = loop.time(), SERVICE_S / CAPACITY / 3, False
         async with asyncio.TaskGroup() as tasks:
-            for number in range(int(2 / gap_s)):
+            for number in range(int(LONG_S / gap_s)):
                 await asyncio.sleep(max(began + number * gap_s - loop.time(), 0))
                 tasks.create_task(ask())
-            ended = loop.time()
+                if busy := all_busy():
+                    break
+        assert busy
         assert {(200, None), (503, "1")} == set(answers)
-        # The first ones find empty places, and what was begun at the end is served after it.
-        busy_s = sum(min(end, ended) - start for start, end in spans if start < ended)
-        assert busy_s > GOODPUT * CAPACITY * (ended - spans[0][0])
         assert len(spans) == answers.count((200, None))
 
         async def all_counted() -> bool:  # a worker counts an answer when it has sent it
@@ -128,10 +136,16 @@ async def test_case_71_two_workers_keep_the_places_busy_under_an_open_loop(tmp_p
         await eventually(all_counted, "each is counted, and once")
 
 
+def busy_s(spans: Iterable[tuple[float, float]], from_s: float, until_s: float) -> float:
+    """How much of the spans lies between the two."""
+    return sum(max(min(end, until_s) - max(start, from_s), 0.0) for start, end in spans)
+
+
 @pytest.mark.slow
 @ON_UVLOOP
 async def test_case_71_who_waits_with_one_worker_is_served_as_often_as_who_waits_with_another(tmp_path: Path) -> None:
-    """One place, and always somebody who waits for it with each of two workers."""
+    """One place, and always somebody who waits for it with each of two workers: four seconds are enough to see it,
+    unless one of the two has stood still in them."""
 
     async def script(talk: Talk) -> None:
         while True:
@@ -141,21 +155,28 @@ async def test_case_71_who_waits_with_one_worker_is_served_as_often_as_who_waits
 
     limits = {"max_in_flight": 1, "queue": {"size": 100, "timeout": "30s"}}
     async with backend(script) as behind, balancing(tmp_path, with_workers(2, behind.port, **limits)) as lb:
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + 4.0
+        served = [0] * 20
+        alike = False
 
-        async def ask_on() -> int:
+        async def ask_on(number: int) -> None:
             client = await Client.open(lb.port)
-            served = 0
-            while loop.time() < until_s:
+            while not alike:
                 assert 200 == (await client.ask()).status
-                served += 1
+                served[number] += 1
             client.close()
-            return served
 
         # Both workers have some of them, but for once in half a million times.
-        served = await asyncio.gather(*(ask_on() for _ in range(20)))
-        assert max(served) < 3 * min(served)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(20):
+                tasks.create_task(ask_on(number))
+            earlier = deque([served.copy()], maxlen=8)
+            give_up = asyncio.get_running_loop().time() + LONG_S
+            while not alike:
+                assert asyncio.get_running_loop().time() < give_up, list(earlier)
+                await asyncio.sleep(0.5)
+                lately = [now - before for now, before in zip(served, earlier[0], strict=True)]
+                alike = len(earlier) == 8 and max(lately) < 3 * min(lately)
+                earlier.append(served.copy())
 
 
 async def test_case_72_beyond_max_connections_clients_wait_and_are_let_in_when_others_go() -> None:
@@ -323,8 +344,11 @@ async def test_case_75_the_work_of_tiny_chunks_grows_as_their_number() -> None:
     """CVE-2025-69229: 200,000 of them are passed on as they came; ten times as many cost ten times as much and not a
     hundred times. (It is CPU time, which other programs do not add to; the bound lies between the two.)"""
     few = min([await tiny_chunks(20_000) for _ in range(3)])
-    many = await tiny_chunks(200_000)
-    assert many < 40 * max(few, 0.002)
+    most = 40 * max(few, 0.002)
+    for _ in range(3):  # once is never: a host may count what it took away from a guest as its work
+        if await tiny_chunks(200_000) < most:
+            return
+    pytest.fail(f"three times more than {most:.2f} s, where a tenth of it took {few:.3f} s")
 
 
 async def test_case_75_tiny_chunks_of_an_answer_arrive() -> None:
@@ -421,14 +445,17 @@ async def test_case_76_under_faults_that_change_at_random_nothing_is_left_and_no
         end = loop.time() + 2
         answered = 0
 
+        def going() -> bool:  # longer than that where there was no time to be answered
+            return loop.time() < end + (0 if answered > 20 else PATIENCE_S)
+
         async def shake(one: FaultyBackend) -> None:
-            while loop.time() < end:
+            while going():
                 one.fault = chance.choice([None, *EVERY, faults.share(0.3, chance.choice(meet), chance.random)])
                 await asyncio.sleep(chance.uniform(0.005, 0.1))
 
         async def work() -> None:
             nonlocal answered
-            while loop.time() < end:
+            while going():
                 client = await Client.open(lb.port)
                 for _ in range(5):
                     method = chance.choice(["GET", "HEAD", "PUT", "POST"])
