@@ -9,8 +9,9 @@ import struct
 from typing import Final, Self
 
 HOST: Final = "127.0.0.1"
-# Far more than anything takes on an idle machine: only a test that is going to fail ever waits so long.
-PATIENCE_S: Final = 20.0
+# Far more than anything takes, on a slow machine that stands still now and then, too: only a test that is going to fail
+# ever waits so long. Less than the 60 s after which the balancer itself ends what hangs.
+PATIENCE_S: Final = 50.0
 
 
 class Answer:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from steelyard.embed import LoadBalancer
 from steelyard.observe.accesslog import Record
 from tests.real.client import HOST
-from tests.real.support import Config, Running, free_ports, until
+from tests.real.support import Config, HandClock, Running, free_ports, until
 
 Place = tuple[str, int]
 # What a backend sends back to a datagram.
@@ -136,7 +136,9 @@ def datagrams(*backends: Any, listener: dict[str, Any] | None = None, **pool: An
 
 
 @asynccontextmanager
-async def passing(config: Config, clients: int = 1) -> AsyncIterator[tuple[Running, list[Caller]]]:
+async def passing(
+    config: Config, clients: int = 1, clock: HandClock | None = None
+) -> AsyncIterator[tuple[Running, list[Caller]]]:
     """A balancer of datagrams and so many clients of it; when it has stopped nothing is in flight, and nothing raised.
 
     As `running`, which would wait until all sessions have ended by themselves.
@@ -145,7 +147,7 @@ async def passing(config: Config, clients: int = 1) -> AsyncIterator[tuple[Runni
     faults: list[Any] = []
     balancer = LoadBalancer(config, on_record=records.append)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
-    await balancer.start()
+    await (balancer.start() if clock is None else clock.start(balancer))
     lb = Running(balancer, records)
     try:
         async with callers(lb.port, clients) as made:

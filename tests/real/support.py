@@ -7,6 +7,7 @@ all clients, and sees that nothing is in flight any more, that no callback raise
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from types import CoroutineType
 from typing import Any, Final, cast
 
@@ -18,6 +19,7 @@ from steelyard.core.spec import Spec
 from steelyard.core.table import IN_FLIGHT
 from steelyard.embed import LoadBalancer
 from steelyard.observe.accesslog import Record
+from steelyard.proxy.clock import Wheel
 from tests.real.client import HOST, PATIENCE_S, Answer, Client
 
 ON_UVLOOP: Final = pytest.mark.asyncio(loop_factories=["uvloop"])
@@ -67,6 +69,37 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
         await asyncio.sleep(0.002)
 
 
+class HandClock:
+    """The balancer's seconds, which pass only when a test says so: while a machine stands still, no time-out ends.
+
+    Time-outs and response times go by it; checks, and how long a stop may take, do not.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = monotonic()
+        self._wheels: list[Wheel] = []
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def turn(self, seconds: float) -> None:
+        """So much time passes at once; what is due then happens."""
+        self.now_s += seconds
+        for wheel in self._wheels:
+            wheel.stop()  # its timer, which `turn` sets anew
+            wheel.turn()
+
+    async def start(self, balancer: LoadBalancer) -> None:
+        """Start a balancer that goes by this clock."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("steelyard.worker.Wheel", self._wheel)
+            await balancer.start()
+
+    def _wheel(self, loop: asyncio.AbstractEventLoop) -> Wheel:
+        self._wheels.append(Wheel(loop, self))
+        return self._wheels[-1]
+
+
 class Running:
     """A balancer at work. records: one for each ended exchange; faults: what callbacks raised."""
 
@@ -106,14 +139,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: Config | Spec) -> AsyncIterator[Running]:
-    """A balancer that listens; afterwards nothing is in flight, and nothing raised."""
+async def running(config: Config | Spec, clock: HandClock | None = None) -> AsyncIterator[Running]:
+    """A balancer that listens; afterwards nothing is in flight, and nothing raised. clock: what it goes by."""
     records: list[Record] = []
     balancer = LoadBalancer(config, on_record=records.append)
     loop = asyncio.get_running_loop()
     faults: list[Mapping[str, Any]] = []
     loop.set_exception_handler(lambda _, context: faults.append(context))
-    await balancer.start()
+    await (balancer.start() if clock is None else clock.start(balancer))
     stage = Running(balancer, records)
     try:
         yield stage

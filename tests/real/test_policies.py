@@ -17,22 +17,27 @@ from steelyard.core.policy import names
 from tests.real.backends import Backend, Talk, backend, echo_name
 from tests.real.client import request
 from tests.real.pooled import pooled
-from tests.real.support import Running, running, until
+from tests.real.support import HandClock, Running, running, until
 
 # That one of three backends gets none of 60 keys, where each is as likely: 3 x (2/3)^60, about 10^-10.
 KEYS: Final = [f"k{n}" for n in range(60)]
+QUICK_S: Final = 0.002
 SLOW_S: Final = 0.2
 UNBOUNDED: Final = {"retry": {"budget": "off"}}
 
 
 class Stage:
-    """A balancer and three backends, called 0 to 2. A backend in `held` keeps its requests until it is taken out."""
+    """A balancer and three backends, called 0 to 2. A backend in `held` keeps its requests until it is taken out.
+
+    A request takes QUICK_S, or SLOW_S at one in `slow`, by a clock that nothing else moves on.
+    """
 
     def __init__(self) -> None:
         self.held: set[str] = set()
         self.slow: set[str] = set()
         self.holds = 0
         self.let_go = asyncio.Event()
+        self.clock = HandClock()
         self.backends: list[Backend] = []
         self.lb: Running
 
@@ -44,8 +49,7 @@ class Stage:
                 self.holds += 1
                 await self.let_go.wait()
                 self.holds -= 1
-            if name in self.slow:
-                await asyncio.sleep(SLOW_S)
+            self.clock.turn(SLOW_S if name in self.slow else QUICK_S)
             talk.answer(name.encode())
 
     async def ask(self, sent: bytes) -> str:
@@ -76,7 +80,7 @@ async def staged(policy: Mapping[str, Any], **settings: Any) -> AsyncIterator[St
         for name in "012":
             stage.backends.append(await stack.enter_async_context(backend(stage.answer, name)))
         ports = [one.port for one in stage.backends]
-        stage.lb = await stack.enter_async_context(running(pooled(ports, policy, **settings)))
+        stage.lb = await stack.enter_async_context(running(pooled(ports, policy, **settings), stage.clock))
         yield stage
 
 
@@ -128,7 +132,7 @@ async def minds_load(name: str) -> None:
 async def minds_time(name: str) -> None:
     """Everyone is asked, sooner or later; and a slow one far less than the others.
 
-    Slow is a hundred times what an answer takes here. Of 60 requests one that looks at nothing gives it 20, with a
+    Slow is a hundred times what an answer takes else. Of 60 requests one that looks at nothing gives it 20, with a
     standard deviation of 3.7 at most.
     """
     async with staged({"name": name}) as stage:

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.real.backends import Talk, backend
 from tests.real.client import HOST, Client, request
-from tests.real.support import one_pool, running, until
+from tests.real.support import HandClock, one_pool, running, until
 
 ASK: Final = request("GET", "/", "Connection: Upgrade", "Upgrade: raw")
 SWITCH: Final = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n"
@@ -203,25 +203,20 @@ async def test_upgrades_that_would_pass_our_rules_by_are_not_passed_on(fields: l
 
 async def test_a_tunnel_without_a_byte_ends_at_its_own_timeout() -> None:
     """Case 85: not at the shorter ones for requests and answers."""
-    timeouts = {"response": "100ms", "tunnel": "800ms"}
-
-    async def script(talk: Talk) -> None:
-        if talk is behind.talks[0]:
-            await echo(talk)
-        else:
-            await talk.ended()
-
-    async with backend(script) as behind, running(one_pool(behind.port, pool={"timeouts": timeouts})) as lb:
+    clock = HandClock()
+    pool = {"timeouts": {"response": "10s", "tunnel": "80s"}}
+    listener = {"timeouts": {"head": "10s", "idle": "10s"}}
+    async with backend(echo) as behind, running(one_pool(behind.port, pool=pool, listener=listener), clock) as lb:
         client = await lb.client()
         await switched(client)
-        for _ in range(2):  # their timeout is the clock: it has passed twice
-            assert 504 == (await lb.ask()).status
-        client.send(b"x")
-        assert b"x" == await client.reader.readexactly(1)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        for _ in range(3):
+            clock.turn(79.9)
+            client.send(b"x")
+            assert b"x" == await client.reader.readexactly(1)
+        clock.turn(79.9)
+        assert [] == lb.words()
+        clock.turn(0.2)
         assert b"" == await client.rest()
-        assert 0.75 < loop.time() - began
         await until(lambda: behind.talks[0].how != "open")
 
 

@@ -14,7 +14,7 @@ from steelyard.embed import LoadBalancer
 from steelyard.errors import ListenError
 from tests.real.client import HOST
 from tests.real.datagrams import Caller, datagrams, named, passing, serve, servers, silent, unused_port
-from tests.real.support import ON_UVLOOP, until
+from tests.real.support import ON_UVLOOP, HandClock, until
 
 
 def clients_of(lb: LoadBalancer) -> int:
@@ -89,9 +89,13 @@ async def test_without_answers_each_datagram_is_balanced_and_none_comes_back() -
 
 async def test_a_quiet_session_ends_after_its_time() -> None:
     async with servers(2) as backends:
-        config = datagrams(*[b.port for b in backends], listener={"session_timeout": "200ms"})
-        async with passing(config, 1) as (lb, (client,)):
-            assert "0" == await client.name()
+        clock = HandClock()
+        config = datagrams(*[b.port for b in backends], listener={"session_timeout": "30s"})
+        async with passing(config, 1, clock) as (lb, (client,)):
+            for _ in range(3):
+                assert "0" == await client.name()
+                clock.turn(29.9)
+            clock.turn(0.2)
             await until(lambda: clients_of(lb.balancer) == 0)
             assert "1" == await client.name()
             assert ["-"] == lb.words()
@@ -225,12 +229,14 @@ async def test_one_that_comes_back_while_its_sessions_go_on_is_told_to_wait_for_
 
 async def test_a_client_too_many_gets_nothing_until_there_is_room() -> None:
     async with servers(1) as (backend,):
-        config = datagrams(backend.port, listener={"max_sessions": 2, "session_timeout": "1s"})
-        async with passing(config, 3) as (lb, (one, two, three)):
+        clock = HandClock()
+        config = datagrams(backend.port, listener={"max_sessions": 2})
+        async with passing(config, 3, clock) as (lb, (one, two, three)):
             assert ["0", "0"] == [await one.name(), await two.name()]
             three.send(b"?")
             await until(lambda: lb.balancer.counters()["overloaded"] == 1)
             assert [] == three.got
+            clock.turn(61.0)
             await until(lambda: clients_of(lb.balancer) == 0)
             assert "0" == await three.name()
 

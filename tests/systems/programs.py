@@ -17,8 +17,9 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"
 HOST: Final = "127.0.0.1"
-# Far more than anything takes: only a test that is going to fail waits so long.
-PATIENCE_S: Final = 20.0
+# Far more than anything takes, on a slow machine that stands still now and then, too: only a test that is going to fail
+# waits so long.
+PATIENCE_S: Final = 50.0
 
 
 class Program:
