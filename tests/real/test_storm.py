@@ -1,5 +1,5 @@
 """No storm of retries: with every backend failing, two workers try at most 1.2 times as often as they are asked, plus
-three. docs/cases.md E 51, docs/retries.md.
+three, which are free in each ten seconds. docs/cases.md E 51, docs/retries.md.
 
 It is counted at the backends, and by the balancer, and both must agree.
 """
@@ -7,6 +7,7 @@ It is counted at the backends, and by the balancer, and both must agree.
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import pytest
@@ -20,6 +21,7 @@ CLIENTS: Final = 16
 REQUESTS: Final = 40  # of each
 BUDGET: Final = 0.2
 FLOOR: Final = 3
+WINDOW_S: Final = 10.0
 
 
 @ON_UVLOOP
@@ -45,11 +47,13 @@ async def test_with_every_backend_failing_tries_stay_within_the_budget(
             client.close()
             return statuses
 
+        began = monotonic()
         assert [[status] * REQUESTS] * CLIENTS == await asyncio.gather(*[ask() for _ in range(CLIENTS)])
+        free = FLOOR * (1 + (monotonic() - began) // WINDOW_S)  # a slow machine needs longer than one window
         asked = CLIENTS * REQUESTS
         counted = (await lb.status())["counters"]
         # One that closes what it accepts is tried by a connection, whether a request was sent or not.
         tries = sum(one.connections if fault == faults.Close("accept") else len(one.requests) for one in behind)
-        assert asked * (1 + BUDGET / 2) < tries <= asked * (1 + BUDGET) + FLOOR
+        assert asked * (1 + BUDGET / 2) < tries <= asked * (1 + BUDGET) + free
         assert tries == asked + counted["retries"]
         assert 2 * asked - counted["retries"] >= counted["retries_refused"] > 0
