@@ -254,13 +254,16 @@ async def test_mark_down_takes_a_server_out_after_one_request_and_a_check_brings
         if await talk.read():
             talk.reset()
 
-    async with backend(dies, "a") as a, backend(name="b") as b:
-        async with running(patient(one_pool(a.port, b.port, pool=pool))) as lb:
-            assert b"b" == (await lb.ask()).body
-            assert [f"http://{HOST}:{a.port} [down]"] == [
-                line.partition(" (")[0] for line in lines(caplog) if "down" in line
-            ]
-            await until(lambda: healthy(lb) == [True, True])  # a TCP check finds it well
+    async with (
+        backend(dies, "a") as a,
+        backend(name="b") as b,
+        running(patient(one_pool(a.port, b.port, pool=pool))) as lb,
+    ):
+        assert b"b" == (await lb.ask()).body
+        assert [f"http://{HOST}:{a.port} [down]"] == [
+            line.partition(" (")[0] for line in lines(caplog) if "down" in line
+        ]
+        await until(lambda: healthy(lb) == [True, True])  # a TCP check finds it well
 
 
 STOPPED: Final = """

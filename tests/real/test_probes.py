@@ -271,8 +271,8 @@ async def test_closing_ends_probes_in_the_midst_and_the_connections_that_are_kep
 
 
 async def test_the_balancer_asks_and_listens_for_every_request() -> None:
-    """Named in a configuration, without a path: by our own numbers, which do not grow old here. The backends hear of requests alone."""
-    policy = {"name": "prequal", "probe": {"max_age": "60s"}}
+    """Named in a configuration, without a path: by our own numbers. The backends hear of requests alone."""
+    policy = {"name": "prequal", "probe": {"max_age": "60s"}}  # however slow the machine is
     async with stage(echo_name, echo_name, policy=policy) as (lb, made):
         client = await lb.client()
         for _ in range(40):

@@ -20,6 +20,8 @@ HOST: Final = "127.0.0.1"
 # Far more than anything takes, on a slow machine that stands still now and then, too: only a test that is going to fail
 # waits so long.
 PATIENCE_S: Final = 50.0
+# For `variant`: checks that wait for a server that stands still, as the first result counts at once.
+PATIENT_CHECKS: Final = "path: /health} -> path: /health, interval: 60s, timeout: 60s}"
 
 
 class Program:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from steelyard import Task, TaskRefused
 from tests.real.support import free_port, free_ports
-from tests.systems.programs import EXAMPLES, program
+from tests.systems.programs import EXAMPLES, PATIENCE_S, program
 
 EXAMPLE = EXAMPLES / "processing"
 SAMPLES = EXAMPLE / "samples"
@@ -327,7 +327,7 @@ class TestGps:
             manager.until(f"listens on {protocol} port {port}")
             sends = [protocol, f"127.0.0.1:{port}", "--fixes", 4, "--every", 0]
             with program(EXAMPLE / "gps_sensor" / "gps_sensor.py", *sends) as sensor:
-                assert 0 == sensor.process.wait(20)
+                assert 0 == sensor.process.wait(PATIENCE_S)
                 sensor.end()
                 answers = [json.loads(line) for line in sensor.rest()]
             assert 0 == manager.end()
@@ -341,7 +341,7 @@ class TestGps:
         port = free_port()
         with program(EXAMPLE / "managers" / "gps.py", "tcp", port, "here/0") as manager:
             manager.until("listens on")
-            with socket.create_connection(("127.0.0.1", port), 20) as sock, sock.makefile("rb") as lines:
+            with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as sock, sock.makefile("rb") as lines:
                 sock.sendall(b"$" * 500)
                 assert lines.read().startswith(b"ERROR: ")
 
@@ -351,7 +351,7 @@ def test_the_play_ends_with_one_where_answers_are_wrong() -> None:
     nobody, nowhere = free_ports(2)
     places = ["--door", f"http://127.0.0.1:{nobody}", "--sensors", f"127.0.0.1:{nowhere}"]
     with program(EXAMPLE / "play.py", *places, "--datagrams", f"127.0.0.1:{nowhere}", COLUMNS="160") as play:
-        assert 1 == play.process.wait(20)
+        assert 1 == play.process.wait(PATIENCE_S)
         play.end()
         said = play.rest()
     assert "0 of 21 answers are right" == said[-1]
@@ -362,6 +362,6 @@ def test_the_play_ends_with_one_where_answers_are_wrong() -> None:
 def test_a_camera_that_finds_no_door_says_so() -> None:
     door = f"http://127.0.0.1:{free_port()}"
     with program(EXAMPLE / "camera" / "camera.py", door) as camera:
-        assert 1 == camera.process.wait(20)
+        assert 1 == camera.process.wait(PATIENCE_S)
         camera.end()
         assert [f"{door}: <urlopen error [Errno 111] Connection refused>"] == camera.rest()

@@ -21,7 +21,7 @@ import yaml
 
 from steelyard.control import config
 from tests.real.support import free_ports
-from tests.systems.programs import EXAMPLES, HOST, PATIENCE_S, ROOT, Program, get, program, variant
+from tests.systems.programs import EXAMPLES, HOST, PATIENCE_S, PATIENT_CHECKS, ROOT, Program, get, program, variant
 
 EXAMPLE = EXAMPLES / "fastapi"
 
@@ -40,7 +40,9 @@ class Stage:
 
 
 @contextmanager
-def stage(config_file: Path = EXAMPLE / "steelyard.yaml") -> Iterator[Stage]:
+def stage(tmp_path: Path, **changes: str) -> Iterator[Stage]:
+    """The example, but for how long a check may take. changes: as for `variant`."""
+    config_file = variant(EXAMPLE / "steelyard.yaml", tmp_path / "it.yaml", checks=PATIENT_CHECKS, **changes)
     replicas = free_ports(2)
     places = {f"REPLICA_{number}": f"localhost:{port}" for number, port in enumerate(replicas, 1)}
     with program(EXAMPLE / "run.py", config_file, LISTEN=f"{HOST}:0", **places) as running:
@@ -48,9 +50,9 @@ def stage(config_file: Path = EXAMPLE / "steelyard.yaml") -> Iterator[Stage]:
 
 
 @pytest.mark.real
-def test_the_example_runs_without_containers() -> None:
+def test_the_example_runs_without_containers(tmp_path: Path) -> None:
     """One start for all that is promised of it: two replicas take a second or two to come up."""
-    with stage() as on:
+    with stage(tmp_path) as on:
         assert ["replica-1", "replica-2", "replica-1", "replica-2"] == [on.who() for _ in range(4)]
         assert {"host", "message"} == json.loads(get(on.port).text).keys()
 
@@ -77,8 +79,7 @@ def test_the_example_runs_without_containers() -> None:
     [("round_robin", ["other", "busy", "other", "busy"]), ("least_connections", ["other", "other", "other", "other"])],
 )
 def test_one_word_switches_round_robin_to_least_connections(tmp_path: Path, policy: str, expected: list[str]) -> None:
-    word = f"policy: round_robin -> policy: {policy}"
-    with stage(variant(EXAMPLE / "steelyard.yaml", tmp_path / "it.yaml", word=word)) as on:
+    with stage(tmp_path, word=f"policy: round_robin -> policy: {policy}") as on:
         busy = http.client.HTTPConnection(HOST, on.port, timeout=PATIENCE_S)
         # Half a request: its replica is busy until the other half comes, and `100 Continue` says that it has begun.
         busy.putrequest("POST", "/words")
