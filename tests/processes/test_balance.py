@@ -110,28 +110,50 @@ async def _let_go(holds: list[Holding], clients: list[Client]) -> None:
         client.close()
 
 
+class Paced:
+    """A script whose answers come after so many rounds. asked: when each of those that wait was, by round."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self.now = 0
+        self.asked: list[tuple[int, asyncio.Event]] = []
+
+    async def __call__(self, talk: Talk) -> None:
+        while True:
+            await talk.request()
+            go_on = asyncio.Event()
+            self.asked.append((self.now, go_on))
+            await go_on.wait()
+            talk.answer(b"done")
+
+    def next_round(self) -> None:
+        """Answer those whose time has come."""
+        self.now += 1
+        for since, go_on in self.asked:
+            if self.now - since >= self.rounds:
+                go_on.set()
+        self.asked = [(since, go_on) for since, go_on in self.asked if not go_on.is_set()]
+
+
 @pytest.mark.slow
 async def test_least_connections_spreads_as_one_worker_does(tmp_path: Path) -> None:
-    """Beside two fast backends, a slow one gets the same share of 12 busy clients' requests, within 5 %."""
+    """Beside two fast backends, a slow one gets the same share of 12 busy clients' requests, within 5 %.
 
-    async def slow(talk: Talk) -> None:
-        while True:
-            await talk.request()
-            await asyncio.sleep(0.1)
-            talk.answer(b"slow")
-
-    async def fast(talk: Talk) -> None:
-        while True:
-            await talk.request()
-            await asyncio.sleep(0.02)
-            talk.answer(b"fast")
-
+    Time is told in rounds: the next one comes when all clients wait for their answers.
+    """
     shares = []
     for workers in (1, WORKERS):
         home = tmp_path / str(workers)
         home.mkdir()
-        async with stage(home, slow, fast, fast, workers=workers, policy="least_connections") as (lb, behind):
-            await asyncio.gather(*[_ask_often(lb, 60) for _ in range(12)])
+        paced = [Paced(5), Paced(1), Paced(1)]
+        async with stage(home, *paced, workers=workers, policy="least_connections") as (lb, behind):
+            asking = [asyncio.ensure_future(_ask_often(lb, 60)) for _ in range(12)]
+            while left := sum(not client.done() for client in asking):
+                if sum(len(one.asked) for one in paced) == left:
+                    for one in paced:
+                        one.next_round()
+                await asyncio.sleep(0.001)
+            await asyncio.gather(*asking)
             asked = [len(one.requests) for one in behind]
             assert 720 == sum(asked)
             shares.append([count / 720 for count in asked])
@@ -222,6 +244,7 @@ async def test_what_one_worker_finds_out_the_others_know(tmp_path: Path) -> None
     """`mark_down`: the first request that cannot be served takes the backend out for all of them."""
     pool: dict[str, Any] = {"retry": {"mark_down": True}, "panic_threshold": "off", "health_check": {"interval": "1h"}}
     async with stage(tmp_path, None, None, **pool) as (lb, (a, b)):
+        await until(lambda: a.talks and b.talks, "both were checked, and will not be for an hour")
         await a.stop()
         assert ["b"] * 16 == [await lb.name() for _ in range(16)]
         found = await lb.backends()

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.real
 SERVER: Final = Path(__file__).with_name("local_server.py")
 AT_PORT: Final = f"{sys.executable} {SERVER} {{port}}"
 AT_SOCKET: Final = f"{sys.executable} {SERVER} {{socket}}"
-CHECKED: Final = {"kind": "http", "path": "/health", "interval": "500ms", "timeout": "500ms"}
+# A process that was just started is checked at once and often. Later only a test that looks for one that hangs needs to
+# be quick: where the machine stands still, each looks so.
+CHECKED: Final = {"kind": "http", "path": "/health", "interval": "60s", "timeout": "60s"}
 
 
 def a_config(*entries: Any, workers: int = 1, more: Config | None = None, **pool: Any) -> Config:
@@ -121,13 +123,13 @@ async def test_one_that_is_killed_under_load_costs_no_request(tmp_path: Path, ch
 
 
 async def test_one_that_hangs_is_started_anew(tmp_path: Path) -> None:
-    check = {**CHECKED, "fall": 2}
+    check = {**CHECKED, "interval": "1s", "timeout": "1s"}
     async with balancing(tmp_path, a_config(run(), health_check=check)) as lb:
         first = await all_up(lb)
         os.kill(first[1], signal.SIGSTOP)
         await another(lb, 1, first[1])
         assert not alive(first[1])
-        await lb.says(f"local backend web/1 (pid {first[1]}) hangs: 2 health checks in a row have failed, the last one")
+        await lb.says(f"local backend web/1 (pid {first[1]}) hangs: 3 health checks in a row have failed, the last one")
         assert first[0] == (await pids(lb))[0]
 
 
@@ -135,7 +137,8 @@ async def test_one_whose_checks_fail_from_the_start_is_down_and_said_once(tmp_pa
     sick = tmp_path / "sick"
     sick.touch()
     entry = run(f"{AT_PORT} --sick {sick}", processes=1, ready_timeout="4s")
-    async with balancing(tmp_path, a_config(entry, health_check=CHECKED)) as lb:
+    # A first check may take the time of one, if that is longer than ready_timeout.
+    async with balancing(tmp_path, a_config(entry, health_check={**CHECKED, "timeout": "1s"})) as lb:
         assert ["silent"] == [one["state"] for one in await lb.backends()]
         assert 503 == await status_of(lb)
         where = f"{tmp_path}/balancer.yaml:{line_of(lb, '--sick')}: pools.web.backends[0].run: local backend web/0"
@@ -384,7 +387,7 @@ async def asked(port: int) -> str:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, b"who?")
         try:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(15.0):
                 return (await loop.sock_recv(sock, 100)).decode()
         except (TimeoutError, ConnectionRefusedError):
             return ""
@@ -397,7 +400,7 @@ async def test_servers_of_datagrams_are_ready_when_their_port_is_bound(tmp_path:
         "bind": f"127.0.0.1:{port}",
         "protocol": "udp",
         "answers": 1,
-        "session_timeout": "1s",
+        "session_timeout": "10s",
         "pool": "web",
     }
     async with balancing(tmp_path, config) as lb:
