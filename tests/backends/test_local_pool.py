@@ -334,7 +334,7 @@ async def test_whatever_happens_to_tasks_and_workers_each_task_ends_once_and_as_
         for order, cause in mine:
             try:
                 async with asyncio.timeout(chance.random() * 0.01 if chance.random() < 0.05 else None):
-                    result = await pool.submit(order, timeout=2.0)
+                    result = await pool.submit(order, timeout=2.0 if cause is TaskTimeout else None)
             except TimeoutError:
                 cancelled += 1
             except TaskFailed as failure:
@@ -382,12 +382,22 @@ async def test_what_a_function_has_started_ends_with_a_worker_that_is_killed_or_
 ) -> None:
     """A program that a function runs does not go on with a task that is tried once more elsewhere."""
     notes = tmp_path / "notes"
+    notes.touch()
+
+    def started() -> list[int]:
+        return [int(line) for line in notes.read_text().splitlines()]
+
     async with a_pool(processes=1) as pool:
+        answer = pool.submit_nowait((order, str(notes)))
+        for number in (1, 2) if order == "start_and_hang" else ():
+            await until(lambda number=number: len(started()) == number)  # type: ignore[misc]
+            process = pool._crew.members[0].process
+            assert process is not None
+            process.kill(TaskTimeout("as when its time is over; but however long that start took"))
         with pytest.raises(TaskFailed):
-            await pool.submit((order, str(notes)), timeout=1.0)
-        started = [int(line) for line in notes.read_text().splitlines()]
-        assert 2 == len(started)
-        await until(lambda: not any(runs(pid) for pid in started))
+            await answer
+        assert 2 == len(started())
+        await until(lambda: not any(runs(pid) for pid in started()))
 
 
 def runs(pid: int) -> bool:
@@ -621,7 +631,8 @@ async def test_a_worker_that_hangs_when_it_is_started_again_is_tried_then_given_
     monkeypatch.setattr(crew, "RESTART_S", 0.01)
     monkeypatch.setattr(crew, "START_TRIES", 2)
     function, module = a_function("a_module_that_hangs_later", tmp_path, monkeypatch)
-    async with a_pool([function, work.do], 2, start_timeout=2.0) as pool:
+    async with a_pool([function, work.do], 2) as pool:
+        pool._crew.start_timeout_s = 0.5  # for those from now on: the first ones have all the time that they take
         module.write_text(HANGS)
         os.kill(pool.pids["function-0"], signal.SIGKILL)
         with pytest.raises(
@@ -654,6 +665,7 @@ async def test_a_worker_that_dies_without_work_is_not_started_again_and_again_at
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(crew, "RESTART_S", 0.01)
+    monkeypatch.setattr(crew, "SHORT_LIFE_S", math.inf)  # however long it is until its end is noticed
     async with a_pool(processes=1) as pool:
         before = pool.pids["do-0"]
         os.kill(before, signal.SIGKILL)
