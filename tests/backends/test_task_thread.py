@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from steelyard.backends import task_thread
 from steelyard.backends.function import Answer, Function
 from steelyard.backends.task import Task
 from steelyard.backends.task_thread import Client, TaskThread
@@ -53,6 +54,25 @@ def running(function: Function, timeout_s: float = FOREVER_S) -> Iterator[tuple[
         yield thread, owner
     finally:
         thread.stop()
+
+
+class Clock:
+    """In place of `monotonic`: a thread that is not let run for a while has not run for too long."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(task_thread, "monotonic", made)
+    # The watchdog has a clock of its own, and what it ends is the process of the tests.
+    monkeypatch.setattr(task_thread, "WATCHDOG_S", FOREVER_S)
+    return made
 
 
 async def test_tasks_are_done_in_their_order_in_one_other_thread() -> None:
@@ -124,10 +144,13 @@ async def test_what_cannot_be_sent_is_a_500_and_one_line(capfd: pytest.CaptureFi
     assert line == capfd.readouterr().err
 
 
-async def test_a_task_that_runs_too_long_is_told_of_with_its_stack(capfd: pytest.CaptureFixture[str]) -> None:
-    go_on = threading.Event()
+async def test_a_task_that_runs_too_long_is_told_of_with_its_stack(
+    clock: Clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
 
     def deep_down() -> None:
+        begun.set()
         go_on.wait()
 
     def function(task: Task) -> bytes:
@@ -140,6 +163,8 @@ async def test_a_task_that_runs_too_long_is_told_of_with_its_stack(capfd: pytest
         thread.submit(Task(b"", path="/well"), well)
         await until(lambda: well.answers)
         thread.submit(Task(b"", path="/stuck"), stuck)
+        await until(begun.is_set)
+        clock.now += 0.06
         await until(lambda: owner.stuck)
         go_on.set()
         await until(lambda: not thread.busy)
@@ -150,15 +175,16 @@ async def test_a_task_that_runs_too_long_is_told_of_with_its_stack(capfd: pytest
     assert "/task_thread.py" not in said
 
 
-async def test_many_short_tasks_that_take_long_together_are_not_stuck() -> None:
+async def test_many_short_tasks_that_take_long_together_are_not_stuck(clock: Clock) -> None:
     turn = threading.Event()
 
     def function(task: Task) -> bytes:
-        turn.wait(0.03)
+        clock.now += 0.03
+        turn.wait(0.01)  # so that it is looked at, now and then
         return b""
 
     asker = Asker()
-    with running(function, timeout_s=1.0) as (thread, owner):
+    with running(function, timeout_s=0.05) as (thread, owner):
         for _ in range(40):
             thread.submit(Task(b""), asker)
         await until(lambda: not thread.busy)
