@@ -36,7 +36,8 @@ def test_a_task_is_answered_when_it_is_done(kind: str, capsys: pytest.CaptureFix
     assert f"[Worker-7] Received: {kind}\n[Worker-7] Done: {kind}\n" == capsys.readouterr().out
 
 
-def test_it_may_come_in_pieces() -> None:
+def test_it_may_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_worker, "PIECES_S", 60.0)
     assert ANSWER == talk(*[bytes([byte]) for byte in b"AppID:Short"])
 
 
