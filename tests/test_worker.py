@@ -379,5 +379,5 @@ async def test_a_drain_waits_for_who_is_accepted_in_its_first_round() -> None:
     worker = Worker(Table(bytearray(table_bytes(10, 1)), 10, 1, 0))
     listener = Accepting()
     worker.listeners["web"] = cast(Listener, listener)
-    await worker.stop(5.0)
+    await worker.stop(60.0)
     assert [1] == listener.dropped_after
