@@ -85,7 +85,8 @@ def test_the_configuration_is_right() -> None:
 @pytest.mark.needs("nginx")
 @pytest.mark.skipif(udp.stream_module() is None, reason="nginx has no stream module (libnginx-mod-stream)")
 @pytest.mark.slow
-def test_nginx_passes_datagrams_on(tmp_path: Path) -> None:
+def test_nginx_passes_datagrams_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "PATIENCE_S", 20.0)
     directory = tmp_path
     with answering("echoes") as backend:
         port = processes.free_port()
