@@ -19,7 +19,7 @@ from tests.backends.fakes import a_wanted
 from tests.processes.balancer import alive
 
 pytestmark = pytest.mark.real
-PATIENCE_S = 20.0
+PATIENCE_S = 50.0
 
 
 @contextmanager

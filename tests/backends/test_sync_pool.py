@@ -15,7 +15,7 @@ import pytest
 from steelyard import Result, SyncLocalPool, TaskFailed
 from steelyard.backends.results import PoolClosed, PoolError, QueueFull
 from tests.backends import work
-from tests.backends.test_local_pool import children, descriptors
+from tests.backends.test_local_pool import left, what_we_have
 from tests.real.client import PATIENCE_S
 
 pytestmark = pytest.mark.real
@@ -24,17 +24,12 @@ pytestmark = pytest.mark.real
 @contextmanager
 def a_pool(**options: Any) -> Iterator[SyncLocalPool[Any, Any]]:
     """A pool that leaves nothing behind, and has counted every task once."""
-    before = descriptors(), children(), threads()
+    before = what_we_have()
     with SyncLocalPool([work.do], **{"processes": 2, **options}) as pool:
         yield pool
     assert pool.submitted == pool.done + pool.failed
     assert (0, {}) == (pool.pending, pool.pids)
-    assert before == (descriptors(), children(), threads())
-
-
-def threads() -> list[str]:
-    """Those that pools have."""
-    return [thread.name for thread in threading.enumerate() if thread.name == "SyncLocalPool"]
+    assert not left(before)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -229,7 +224,7 @@ async def test_it_can_be_used_where_an_event_loop_runs() -> None:
 
 
 def test_a_pool_that_cannot_start_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = threads(), descriptors()
+    before = what_we_have()
     pool = SyncLocalPool([work.do], processes=1)
     with pytest.raises(PoolError, match="use `with`, or start"):
         pool.submit(("echo", 1))
@@ -237,16 +232,16 @@ def test_a_pool_that_cannot_start_leaves_no_thread(monkeypatch: pytest.MonkeyPat
         patch.setattr("steelyard.backends.pool_process.Group", no_room)
         with pytest.raises(PoolError, match="no process could be started: OSError: no room"):
             pool.start()
-    assert before == (threads(), descriptors())
+    assert not left(before)
     with pytest.raises(PoolError, match="started before"):
         pool.start()
 
 
 def test_a_pool_whose_worker_hangs_at_its_start_gives_up_in_time() -> None:
-    before = threads(), descriptors()
+    before = what_we_have()
     with pytest.raises(PoolError, match=r"work:do was not imported within 1e-06 s"):
         SyncLocalPool([work.do], processes=1, start_timeout=1e-6).start()
-    assert before == (threads(), descriptors())
+    assert not left(before)
 
 
 def no_room(*_: Any, **__: Any) -> Any:

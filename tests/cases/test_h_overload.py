@@ -466,7 +466,7 @@ async def test_case_76_under_faults_that_change_at_random_nothing_is_left_and_no
                         await asyncio.sleep(chance.uniform(0, 0.05))
                         break
                     try:
-                        async with asyncio.timeout(10):
+                        async with asyncio.timeout(PATIENCE_S):
                             answer = await client.answer(to_head=method == "HEAD")
                     except (asyncio.IncompleteReadError, ConnectionError):
                         break

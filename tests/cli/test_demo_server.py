@@ -13,7 +13,7 @@ import pytest
 from steelyard.cli.demo_server import HOST, DemoServer, listening
 
 pytestmark = pytest.mark.real
-PATIENCE_S = 20.0
+PATIENCE_S = 50.0
 
 
 @pytest.fixture

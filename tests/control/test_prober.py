@@ -40,7 +40,7 @@ async def test_a_check_that_itself_fails_counts_as_failed_is_said_and_is_made_ag
     pool = a_pool(1, check=HealthCheckSpec(interval_s=0.001, rise=1))
     with caplog.at_level(logging.INFO, "steelyard"):
         prober = Broken(asyncio.get_running_loop(), pool)
-        await asyncio.wait_for(prober.well.wait(), 10)
+        await asyncio.wait_for(prober.well.wait(), 50)
         prober.stop()
     assert [line for line in caplog.messages if "[down]" in line and "the check itself failed: label too long" in line]
     assert pool.backends[0].healthy

@@ -19,7 +19,7 @@ from steelyard.processes.commands import Commands, call
 from tests.fakes_core import a_table
 
 TEXT = "listeners: {web: {bind: ':8080', pool: app}}\npools: {app: {backends: [a:1, b:2]}}\n"
-PATIENCE_S = 10.0
+PATIENCE_S = 50.0
 FIRST = cells.FIRST_ROW
 pytestmark = pytest.mark.real
 

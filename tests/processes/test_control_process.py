@@ -27,7 +27,7 @@ listeners: {web: {bind: '127.0.0.1:0', pool: app}}
 pools: {app: {backends: [a:1]}}
 """
 KEY = "web=127.0.0.1:0"
-PATIENCE_S = 10.0
+PATIENCE_S = 50.0
 WORKERS = 2
 PLACE: dict[str, Any] = {"place": "/run/p", "locals": []}
 pytestmark = pytest.mark.real

@@ -44,7 +44,7 @@ def test_it_says_where_it_is_and_ends_with_0(number: int, place: Path) -> None:
             r"listening on http://127\.0\.0\.1:(\d+) -> pool web \(least_connections\): 127\.0\.0\.1:1\n", line
         )
         assert said, line
-        with socket.create_connection(("127.0.0.1", int(said[1])), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", int(said[1])), timeout=50.0) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert client.makefile("rb").readline().startswith(b"HTTP/1.1 50")
         assert [f"{process.pid}.sock"] == [path.name for path in place.iterdir()]
@@ -67,7 +67,7 @@ def test_a_hangup_without_a_terminal_reloads_and_closes_no_connection(tmp_path: 
         assert process.stdout is not None
         assert process.stderr is not None
         port = int(process.stdout.readline().partition(" -> ")[0].rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=50.0) as client:
             answers = client.makefile("rb")
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert answers.readline().startswith(b"HTTP/1.1 200")

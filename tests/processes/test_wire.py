@@ -26,7 +26,7 @@ class Stage:
         self.end.set()
 
     async def next(self) -> Message:
-        return await asyncio.wait_for(self.messages.get(), 10)
+        return await asyncio.wait_for(self.messages.get(), 50)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_what_does_not_go_out_at_once_goes_out_later(stage: Stage) -> None
 async def test_the_end_is_told_once_and_after_what_came_before_it(stage: Stage) -> None:
     stage.other.send("drop")
     stage.other.close()
-    await asyncio.wait_for(stage.end.wait(), 10)
+    await asyncio.wait_for(stage.end.wait(), 50)
     assert "drop" == stage.messages.get_nowait().name
     stage.wire.send("drop")
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_the_end_is_told_once_and_after_what_came_before_it(stage: Stage) 
 async def test_an_end_that_is_found_when_sending_is_told_too(stage: Stage) -> None:
     stage.other.close()
     stage.wire.send("drop")
-    await asyncio.wait_for(stage.end.wait(), 10)
+    await asyncio.wait_for(stage.end.wait(), 50)
     stage.wire.send("drop")
     assert 1 == stage.ends
 
@@ -88,5 +88,5 @@ async def test_the_loop_has_let_go_of_the_number_when_the_next_socket_gets_it(st
 
 async def test_nonsense_ends_it(stage: Stage) -> None:
     stage.other.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    await asyncio.wait_for(stage.end.wait(), 10)
+    await asyncio.wait_for(stage.end.wait(), 50)
     assert (1, True) == (stage.ends, stage.messages.empty())

@@ -17,7 +17,7 @@ from steelyard.processes.snapshot import Snapshot, pack
 from steelyard.processes.worker_process import WorkerProcess
 from tests.fakes_core import a_table
 
-PATIENCE_S = 10.0
+PATIENCE_S = 50.0
 KEY = "web=127.0.0.1:0"
 pytestmark = pytest.mark.real
 

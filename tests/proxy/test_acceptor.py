@@ -40,7 +40,7 @@ class Gate:
 
     def connect(self, count: int = 1) -> None:
         address = self.socks[0].getsockname()
-        self.clients += [socket.create_connection(address, timeout=5.0) for _ in range(count)]
+        self.clients += [socket.create_connection(address, timeout=50.0) for _ in range(count)]
 
     def rounds(self) -> None:
         """Have the loop see who waits."""

@@ -192,7 +192,7 @@ def test_another_configuration_of_the_same_address_is_served_without_a_new_socke
 def waiting_at(listener: Listener, count: int) -> list[socket.socket]:
     """Clients whose connections are open, as far as they know, and which nobody has accepted."""
     address = (listener.address.host, listener.address.port)
-    return [socket.create_connection(address, timeout=5.0) for _ in range(count)]
+    return [socket.create_connection(address, timeout=50.0) for _ in range(count)]
 
 
 def test_who_waits_to_be_accepted_is_let_in_when_it_stops_and_is_served_once(world: World) -> None:

@@ -259,7 +259,7 @@ async def test_who_is_cut_off_for_want_of_room_is_still_in_the_queue_of_the_kern
     async with running(config) as lb:
         first = await lb.client()
         assert 200 == (await first.ask()).status
-        with socket.create_connection((HOST, lb.port), timeout=5.0) as waiting:
+        with socket.create_connection((HOST, lb.port), PATIENCE_S) as waiting:
             waiting.sendall(request("GET", "/"))
             waiting.setblocking(False)
             await asyncio.sleep(0.2)
@@ -267,4 +267,4 @@ async def test_who_is_cut_off_for_want_of_room_is_still_in_the_queue_of_the_kern
                 waiting.recv(1)
             first.close()
             loop = asyncio.get_running_loop()
-            assert (await asyncio.wait_for(loop.sock_recv(waiting, 100), 10)).startswith(b"HTTP/1.1 200 ")
+            assert (await asyncio.wait_for(loop.sock_recv(waiting, 100), PATIENCE_S)).startswith(b"HTTP/1.1 200 ")
