@@ -150,8 +150,10 @@ def test_a_mistake_in_a_policy_is_found(name: str, mistake: tuple[str, str | Non
     assert " failed" in done.stdout  # and not: could not be collected
 
 
+# One that hashes and one that does not: what the tests of all the others say of sound sources is known from their own
+# interpreted run.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", ["hash", "round_robin"])
 def test_without_a_mistake_nothing_is_found(name: str, tmp_path: Path) -> None:
     done = checked(name, copied(tmp_path))
     assert 0 == done.returncode, done.stdout[-2000:]
