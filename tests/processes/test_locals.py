@@ -128,7 +128,7 @@ async def test_one_that_hangs_is_started_anew(tmp_path: Path) -> None:
         first = await all_up(lb)
         os.kill(first[1], signal.SIGSTOP)
         await another(lb, 1, first[1])
-        assert not alive(first[1])
+        await until(lambda: not alive(first[1]))
         await lb.says(f"local backend web/1 (pid {first[1]}) hangs: 3 health checks in a row have failed, the last one")
         assert first[0] == (await pids(lb))[0]
 
@@ -278,7 +278,7 @@ async def test_a_stop_ends_them_after_the_drain_with_all_that_they_have_started(
         assert all(map(alive, (*first, *theirs)))
         lb.signal(signal.SIGTERM)
         assert 0 == await lb.program.ended()
-        assert not any(map(alive, (*first, *theirs)))
+        await until(lambda: not any(map(alive, (*first, *theirs))))
         assert [] == places(tmp_path)
 
 
@@ -324,7 +324,7 @@ async def test_a_new_program_starts_its_own_and_the_old_ones_end(tmp_path: Path)
             await callers.more(20)
         assert {"answered"} == set(callers.outcomes)
         assert set(first).isdisjoint(await all_up(lb))
-        assert not any(map(alive, first))
+        await until(lambda: not any(map(alive, first)))
 
 
 @ANYONE
@@ -368,7 +368,7 @@ async def test_a_second_interrupt_ends_those_that_do_not_want_to(tmp_path: Path)
         assert alive(pid)
         lb.signal(signal.SIGINT)
         assert 0 == await lb.program.ended()
-        assert not alive(pid)
+        await until(lambda: not alive(pid))
 
 
 async def test_a_directory_and_an_environment_are_given(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ async def test_what_is_in_flight_at_every_worker_is_answered_as_the_last(tmp_pat
             assert b"" == await client.rest()
             client.close()
         assert 0 == await lb.program.ended()
-        assert not any(map(alive, others))
+        await until(lambda: not any(map(alive, others)))
         assert [] == supervisors(tmp_path)
 
 
@@ -135,7 +135,7 @@ async def test_a_worker_that_does_not_end_is_killed_after_the_drain(tmp_path: Pa
         os.kill(pid, signal.SIGSTOP)
         lb.signal(signal.SIGTERM)
         assert 0 == await lb.program.ended()
-        assert not alive(pid)
+        await until(lambda: not alive(pid))
 
 
 async def test_it_can_be_ended_before_it_serves(tmp_path: Path) -> None:
