@@ -362,6 +362,15 @@ def test_an_ejection_has_a_cause_somebody_may_go_and_penalties_grow(expected: li
             ["a.yaml:5: pools.app.KEY.slow_rate: is not read without slow_call (got 20%); add slow_call: 2s"],
             "{slow_rate: 20%}",
         ),
+        ([], "{error_rate: off, slow_call: 1s, window: 5s, min_requests: 9}"),
+        (
+            [
+                "a.yaml:5: pools.app.KEY.min_requests: is not read without error_rate or slow_call (got 9); "
+                "take it out",
+                "a.yaml:5: pools.app.KEY.window: is not read without error_rate or slow_call (got 5s); take it out",
+            ],
+            "{error_rate: off, window: 5s, min_requests: 9}",
+        ),
         (
             ["a.yaml:5: pools.app.KEY.slow_rate: would open it at once (got 0%); use 50%"],
             "{slow_call: 1s, slow_rate: 0%}",
@@ -431,6 +440,76 @@ def test_what_a_retry_or_a_hedge_is_told_can_come_about(expected: list[str], key
         assert expected == problems(pool(keys))
     else:
         assert load(pool(keys)).pools[0].name == "app"
+
+
+@pytest.mark.parametrize(
+    ("expected", "keys"),
+    [
+        ([], "ejection: {deviations: off, window: 5s}"),
+        ([], "ejection: {errors: off, window: 5s, min_requests: 9, min_backends: 4}"),
+        (
+            [
+                "ejection.window: is not read with errors: off and deviations: off (got 5s); take it out",
+                "ejection.min_requests: is not read with deviations: off (got 9); take it out",
+                "ejection.min_backends: is not read with deviations: off (got 4); take it out",
+            ],
+            "ejection: {errors: off, gateway_errors: 3, deviations: off, window: 5s, min_requests: 9, min_backends: 4}",
+        ),
+        ([], "retry: {tries: 1, same_backend: 1, delay: 20ms, budget: 10%, budget_floor: 1}"),
+        ([], "retry: {tries: 1, try_timeout: 2s, hold_body: 1KiB, mark_down: true}"),
+        (
+            [
+                "retry.delay: is not read with tries: 1, which repeats nothing (got 20ms); "
+                "use tries: 2 or more, or take it out",
+                "retry.budget: is not read with tries: 1, which repeats nothing (got 10%); "
+                "use tries: 2 or more, or take it out",
+            ],
+            "retry: {tries: 1, delay: 20ms, budget: 10%}",
+        ),
+        ([], "retry: {tries: 2, budget: 10%, budget_floor: 1}"),
+        ([], "retry: {tries: 2, same_backend: 1, delay: 20ms, max_delay: 1s}"),
+        (
+            [
+                "retry.max_delay: is never waited: a second backend is asked at once (got 1s); "
+                "use tries: 3 or more, or take it out"
+            ],
+            "retry: {tries: 2, max_delay: 1s}",
+        ),
+        (
+            ["retry.budget_floor: is not read with budget: off (got 1); take it out"],
+            "retry: {budget: off, budget_floor: 1}",
+        ),
+    ],
+)
+def test_a_key_that_another_one_makes_idle_is_refused(expected: list[str], keys: str) -> None:
+    if expected:
+        assert [f"a.yaml:5: pools.app.{line}" for line in expected] == problems(pool(keys))
+    else:
+        assert load(pool(keys)).pools
+
+
+@pytest.mark.parametrize("where", ["listener", "other pool"])
+def test_a_priority_is_of_those_who_may_have_to_wait(where: str) -> None:
+    text = """
+        listeners:
+          web:
+            bind: :80
+            routes:
+              - {path: /a, pool: app, priority: 1}
+              - {path: /b, WHERE, priority: 2}
+              - {pool: app}
+        pools:
+          app: {backends: [a:1], max_in_flight: 5, queue: {}}
+          other: {backends: [a:1], max_in_flight: 5}
+    """
+    to, said = {
+        "listener": ("respond: {}", "is not read with respond, which nobody waits for (got 2); take it out"),
+        "other pool": (
+            "pool: other",
+            "is read where requests wait, and pool other has no queue (got 2); add a queue to the pool, or take it out",
+        ),
+    }[where]
+    assert [f"a.yaml:7: listeners.web.routes[1].priority: {said}"] == problems(text.replace("WHERE", to))
 
 
 def test_a_client_may_not_have_more_connections_than_all_together() -> None:

@@ -19,6 +19,7 @@ from steelyard.control import effective, sealed, written
 from steelyard.control.entries import Entry, entries
 from steelyard.control.models import Backend, File, Listener, Pool
 from steelyard.control.shapes import Shape, shape_at
+from steelyard.control.unread import unread_keys
 from steelyard.control.unshown import Filled
 from steelyard.core.spec import (
     BackendSpec,
@@ -246,7 +247,7 @@ def _unread(part: Any) -> set[str]:
     """Fields that say nothing here, as something else that the part says has made them idle."""
     if isinstance(part, PolicySpec):
         return effective.idle_options(part)
-    return effective.unread_keys(part)
+    return unread_keys(part)
 
 
 @cache

@@ -24,11 +24,10 @@ from steelyard.control.models import (
     Route,
 )
 from steelyard.control.shapes import Shape, shape_at
+from steelyard.control.unread import unread_keys
 from steelyard.core.ratelimit import GLOBAL
 from steelyard.core.spec import (
     HTTP,
-    BreakerSpec,
-    HealthCheckSpec,
     ListenerSpec,
     LocalSpec,
     PolicySpec,
@@ -149,17 +148,6 @@ def idle_options(policy: PolicySpec) -> set[str]:
     """Options that the policy does not read, and that the file therefore may not have."""
     idle = {name for name in Policy.model_fields if name not in rules.read_by(policy)} - {"name"}
     return idle if policy.key is not None else idle | {"key"}
-
-
-def unread_keys(part: Any) -> set[str]:
-    """Fields that a part does not read for something else that it says, and that the file therefore may not have."""
-    if isinstance(part, HealthCheckSpec):
-        return set() if part.kind == "http" else {"path", "expect"}
-    if isinstance(part, LocalSpec):
-        return set() if part.run is None else {"task_timeout_s", "max_body_bytes"}
-    if isinstance(part, BreakerSpec):
-        return {"slow_rate"} if part.slow_call_s is None else set()
-    return set()
 
 
 def _keys(

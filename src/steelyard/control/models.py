@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from steelyard.control import entries, fields, plugins, protocols, readers, rules
+from steelyard.control import entries, fields, plugins, protocols, readers, rules, unread
 from steelyard.control.fault import Fault
 from steelyard.control.shapes import Shape, optional, required, shorthand
 from steelyard.core import spec
@@ -176,7 +176,7 @@ class Policy(Shape):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         made = self.spec()
-        rules.options_of_policy(made, {name: self.alias_of(name) for name in self.model_fields_set})
+        rules.options_of_policy(made, self.given_keys())
         plugins.try_out(made)
         return self
 
@@ -297,7 +297,7 @@ class Ejection(Shape):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rules.ejection_fits(self.spec(), frozenset(self.model_fields_set))
+        rules.ejection_fits(self.spec(), self.given_keys())
         return self
 
 
@@ -318,7 +318,7 @@ class Breaker(Shape):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rules.breaker_fits(self.spec(), frozenset(self.model_fields_set))
+        rules.breaker_fits(self.spec(), self.given_keys())
         return self
 
 
@@ -343,7 +343,7 @@ class Retry(Shape):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rules.retry_fits(self.spec(), frozenset(self.model_fields_set))
+        rules.retry_fits(self.spec(), self.given_keys())
         return self
 
 
@@ -477,6 +477,7 @@ class File(Shape):
     @model_validator(mode="after")
     def _has_room_for_all(self) -> Self:
         protocols.pools_fit(self.listeners, self.pools or {})
+        unread.priorities_are_read(self.listeners, self.pools or {})
         rules.room_for_all(self.spec(), "max_backends" in self.model_fields_set)
         return self
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from steelyard.control import entries, plugins, units
+from steelyard.control import entries, plugins, units, unread
 from steelyard.control.addresses import parse_bind
 from steelyard.control.fault import Fault, Faults
 from steelyard.control.hashed import LARGEST_TABLE, nearest_prime
@@ -267,9 +267,9 @@ def check_fits(check: HealthCheckSpec, given: frozenset[str]) -> None:
         raise Faults(faults)
 
 
-def ejection_fits(ejection: EjectionSpec, given: frozenset[str]) -> None:
-    """There is a rule by which somebody is ejected, somebody may be, and penalties grow."""
-    faults: list[Fault] = []
+def ejection_fits(ejection: EjectionSpec, given: Mapping[str, str]) -> None:
+    """There is a rule by which somebody is ejected, somebody may be, and penalties grow. given: field -> key."""
+    faults = unread.faults(ejection, given)
     if (ejection.errors, ejection.gateway_errors, ejection.deviations) == (None, None, None):
         faults.append(Fault("nothing leads to an ejection", "write ejection: off, or errors: 5"))
     if ejection.max_ejected <= 0.0:
@@ -283,16 +283,14 @@ def ejection_fits(ejection: EjectionSpec, given: frozenset[str]) -> None:
         raise Faults(faults)
 
 
-def breaker_fits(breaker: BreakerSpec, given: frozenset[str]) -> None:
-    """There is something that opens it, and what is given is read."""
-    faults: list[Fault] = []
+def breaker_fits(breaker: BreakerSpec, given: Mapping[str, str]) -> None:
+    """There is something that opens it, and what is given is read. given: field -> key."""
+    faults = unread.faults(breaker, given)
     if (breaker.consecutive_failures, breaker.error_rate, breaker.slow_call_s) == (None, None, None):
         faults.append(Fault("nothing opens it", "take it out, or write consecutive_failures: 5"))
     for field, key in (("error_rate", "error_rate"), ("slow_rate", "slow_rate")):
         if getattr(breaker, field) == 0.0:
             faults.append(Fault("would open it at once", "use 50%", at=(key,)))
-    if "slow_rate" in given and breaker.slow_call_s is None:
-        faults.append(Fault("is not read without slow_call", "add slow_call: 2s", at=("slow_rate",)))
     if faults:
         raise Faults(faults)
 
@@ -304,9 +302,9 @@ def mark_down_has_a_check(retry: "Retry | None", unchecked: bool) -> None:
         raise Fault(message, "take out health_check: off, or mark_down", at=("retry", "mark_down"))
 
 
-def retry_fits(retry: RetrySpec, given: frozenset[str]) -> None:
-    """Statuses that are no answer lead to another backend, and delays may grow."""
-    faults: list[Fault] = []
+def retry_fits(retry: RetrySpec, given: Mapping[str, str]) -> None:
+    """Statuses that are no answer lead to another backend, and delays may grow. given: field -> key."""
+    faults = unread.faults(retry, given)
     # A 503 may ask with Retry-After that its backend be left alone, whether or not another one is asked.
     if retry.tries == 1 and retry.on_status and 503 not in retry.on_status:
         message = "asks nobody else, as tries is 1"

@@ -39,6 +39,10 @@ class Shape(BaseModel):
         """The fields of the spec that the file sets, but for those that are left to the caller."""
         return {name: _as_spec(getattr(self, name)) for name in self.model_fields_set if name not in leave}
 
+    def given_keys(self) -> dict[str, str]:
+        """Field -> key of what the file sets, in the order of the file."""
+        return {name: self.alias_of(name) for name in type(self).model_fields if name in self.model_fields_set}
+
     def spec(self) -> Any:
         """The checked part of the configuration."""
         return self.spec_type(**self.given())
