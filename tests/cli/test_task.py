@@ -134,6 +134,11 @@ def test_a_policy_behind_a_colon_is_told_where_it_belongs() -> None:
     assert "'Long:hash' is no kind of work; write Long --policy hash" in output
 
 
+def test_an_empty_policy_is_said_to_be_empty() -> None:
+    output = " ".join(invoke("send", "Long", "--policy", "").output.replace("│", " ").split())
+    assert "Invalid value for --policy: is empty; write round_robin, or leave it out" in output
+
+
 def test_a_port_that_is_taken_is_said_with_the_mend() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]

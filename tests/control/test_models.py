@@ -319,7 +319,8 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
             pool("slow_start: {aggression: 0}"),
         ),
         (
-            "a.yaml:5: pools.app.panic_threshold: is not a percentage (got 0.5); write 0.5%",
+            "a.yaml:5: pools.app.panic_threshold: is not a percentage (got 0.5); "
+            "write 50%, or 0.5% if so little is meant",
             pool("panic_threshold: 0.5"),
         ),
         (
@@ -393,6 +394,10 @@ def test_a_listener_may_only_give_fixed_answers() -> None:
             "a.yaml:5: pools.app.timeouts.connect: must be longer than nothing (got 0s); "
             "a time that hardly ever ends is written 24h",
             pool("timeouts: {connect: 0s}"),
+        ),
+        (
+            "a.yaml:5: pools.app.hedge.after: is too short (got 0s); use 1ms or more, or p95",
+            pool("hedge: {after: 0s}"),
         ),
         (
             "a.yaml:5: pools.app.timeouts.response: is not a duration (got off); write it as 250ms, 20s, 5m or 1h",

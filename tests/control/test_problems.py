@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
-from steelyard.control import lines, problems
+from steelyard.control import config, lines, problems
 from steelyard.control.fault import Fault
 from steelyard.control.models import Pool
+from steelyard.errors import ConfigError, Problem
 
 CONTEXT = {"beside": None, "pools": ()}
 
@@ -19,6 +20,13 @@ def noted(text: str, *blamed: lines.Path) -> list[str]:
         Pool.model_validate(page.data, context=CONTEXT)
     problems.note(page, caught.value, Pool)
     return [str(problem) for problem in page.problems]
+
+
+def problems_of(text: str) -> list[Problem]:
+    """Of a whole file."""
+    with pytest.raises(ConfigError) as caught:
+        config.loads(text, "a.yaml", {})
+    return list(caught.value.problems)
 
 
 def test_the_key_of_a_short_form_is_not_named() -> None:
@@ -55,6 +63,20 @@ def test_an_unknown_key_is_shown_with_its_value_unless_that_is_a_whole_mapping_o
         said.split(": ", 2)[2].partition(";")[0]
         for said in noted("backends: [a:1]\npolcy: rnd\nretri: {tries: 2}\nbckends: [a:1]\n")
     ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ("it belongs to listeners.NAME.routes", "pools: {app: {rate_limit: 5/s}}"),
+        ("it belongs to pools.NAME.retry", "pools: {app: {tries: 2}}"),
+        ("it belongs to listeners.NAME and pools.NAME.backends", "pools: {app: {max_connections: 5}}"),
+        ("it belongs to the top of the file", "listeners: {web: {user: root}}"),
+        ("did you mean timeouts?", "pools: {app: {timeout: 5s}}"),  # it belongs to many
+    ],
+)
+def test_of_a_key_in_the_wrong_place_it_is_said_where_it_belongs(expected: str, text: str) -> None:
+    assert expected in [problem.mend for problem in problems_of(text) if problem.message == "unknown key"]
 
 
 def test_what_is_blamed_already_is_not_blamed_again() -> None:

@@ -63,6 +63,11 @@ def test_a_port_of_datagrams_is_another_than_that_of_connections() -> None:
             file("tcp", "timeouts: {idle: 1s}"),
         ),
         (
+            "a.yaml:2: listeners.front.timeouts: is not read by listeners of udp; "
+            "take it out; a session's time is session_timeout",
+            file("udp", "timeouts: {idle: 1s}"),
+        ),
+        (
             "a.yaml:2: listeners.front.timeouts.body: is not read by listeners of task (got 1s); take it out",
             file("task", "timeouts: {head: 1s, body: 1s}"),
         ),

@@ -70,7 +70,7 @@ def test_a_right_value_is_read(expected: object, read: Read, value: object) -> N
 @pytest.mark.parametrize(
     ("expected", "read", "value"),
     [
-        ("has no value", readers.as_text, None),
+        ("has no value; write one, or take the key out", readers.as_text, None),
         ("has half a character, which nothing can send; write the whole character", readers.as_text, "a\ud83d"),
         ("must be one value, not a list", readers.as_text, ["a"]),
         ("must be one value, not a mapping", readers.as_text, {"a": 1}),
@@ -101,7 +101,7 @@ def test_a_right_value_is_read(expected: object, read: Read, value: object) -> N
         ("is neither true nor false; write true or false", readers.flag, "1"),
         ("unknown word; did you mean apple?", readers.one_of(("apple", "b"), "word"), "aple"),
         ("is out of range; use 1 to 9, or auto", readers.auto_or(readers.integer(1, 9)), "10"),
-        ("has no value", readers.auto_or(readers.integer(1, 9)), None),
+        ("has no value; write one, or take the key out", readers.auto_or(readers.integer(1, 9)), None),
         (NO_USER, readers.user, "no-such-user"),
         (NO_USER, readers.user, "root:root"),
         (NO_USER, readers.user, "4294967294"),

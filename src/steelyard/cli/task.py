@@ -110,6 +110,8 @@ def send(
     if ":" in kind:
         meant, _, rest = kind.partition(":")
         raise typer.BadParameter(f"{kind!r} is no kind of work; write {meant} --policy {rest or 'NAME'}")
+    if policy == "":
+        raise typer.BadParameter("is empty; write round_robin, or leave it out", param_hint="--policy")
     request = f"AppID:{kind}" if policy is None else f"AppID:{kind}:{policy}"
     data = request.encode("utf-8", "surrogateescape")
     try:  # whether the policy is known is the broker's to say

@@ -15,10 +15,12 @@ from steelyard.control.fault import Fault, Faults
 from steelyard.control.foreign import described
 from steelyard.control.lines import Page, Path
 from steelyard.control.nearest import did_you_mean
-from steelyard.control.shapes import Shape, shape_at
+from steelyard.control.readers import NO_VALUE
+from steelyard.control.shapes import Shape, shape_at, shapes_below
 
 _UNKNOWN = "unknown key"
-_NO_VALUE = ("has no value", "write one, or take the key out")
+# Of a key that stands in the wrong place: more of those in which it may stand are no help.
+_MOST_PLACES = 2
 _MAPPING = ("must be a mapping", "write its keys below it, indented")
 _LIST = ("must be a list", "write [one, two], or one a line after '- '")
 _WRONG_SHAPE = {"model_type": _MAPPING, "dict_type": _MAPPING, "tuple_type": _LIST}
@@ -56,18 +58,29 @@ def _faults(found: Any, shape: type[Shape]) -> Iterator[tuple[Path, Fault]]:
     """(location, fault) pairs of one of pydantic's errors."""
     loc: Path = found["loc"]
     if found["type"] == "extra_forbidden":
-        yield loc, Fault(_UNKNOWN, did_you_mean(str(loc[-1]), shape_at(shape, loc[:-1]).keys()))
+        yield loc, Fault(_UNKNOWN, _where_it_belongs(str(loc[-1]), shape) or _meant(str(loc[-1]), shape, loc))
     elif found["type"] == "missing":
         yield loc, Fault("is missing", f"write {loc[-1]}: {shape_at(shape, loc[:-1]).example(str(loc[-1]))}", value="")
     elif found["type"] == "value_error":
         for fault in _own(found["ctx"]["error"]):
             yield loc + fault.at, fault
     elif found["input"] is None:
-        yield loc, Fault(*_NO_VALUE)
+        yield loc, Fault(*NO_VALUE)
     elif found["type"] in _WRONG_SHAPE:
         yield loc, Fault(*_WRONG_SHAPE[found["type"]])
     else:
         yield loc, Fault("cannot be taken", found["msg"])
+
+
+def _where_it_belongs(key: str, shape: type[Shape]) -> str | None:
+    """Where a key may stand that stands where it may not; None where that is nowhere, or in many places."""
+    known = [(place, below.keys()) for place, below in shapes_below(shape)]
+    places = [place for place, keys in known if key in keys]
+    return f"it belongs to {' and '.join(places)}" if 0 < len(places) <= _MOST_PLACES else None
+
+
+def _meant(key: str, shape: type[Shape], loc: Path) -> str | None:
+    return did_you_mean(key, shape_at(shape, loc[:-1]).keys())
 
 
 def _own(error: ValueError) -> list[Fault]:

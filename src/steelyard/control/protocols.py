@@ -75,6 +75,8 @@ def listener_fits(listener: "Listener") -> None:
 def _take_out(name: str, protocol: str) -> str:
     if protocol == UDP and name in _OF_CROWDS:
         return "write max_sessions, which limits the sessions of all clients"
+    if name == "timeouts" and protocol == UDP:
+        return "take it out; a session's time is session_timeout"
     if name == "timeouts":
         return "take it out; a connection's times are its pool's timeouts: {connect, tunnel}"
     return f"take it out, or use protocol: {UDP}" if name in _SESSIONS else f"take it out, or use protocol: {HTTP}"

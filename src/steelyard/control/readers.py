@@ -21,11 +21,14 @@ if TYPE_CHECKING:  # a worker reads no configuration, but needs some of what is 
 
 TRUE: Final = frozenset({"true", "yes", "on"})
 FALSE: Final = frozenset({"false", "no", "off"})
+NO_VALUE: Final = ("has no value", "write one, or take the key out")
 # A year: any timer can keep it, and nobody waits longer.
 LONGEST: Final = "8760h"
 # A pebibyte: any counter can hold it.
 LARGEST: Final = "1048576GiB"
 
+# After which another backend can be asked as well.
+SOONEST: Final = "1ms"
 # Of what a rate limit lets through.
 SLOWEST: Final = "1/h"
 
@@ -47,7 +50,9 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return str(value)
-    raise Fault("has no value" if value is None else f"must be one value, not a {_shape(value)}")
+    if value is None:
+        raise Fault(*NO_VALUE)
+    raise Fault(f"must be one value, not a {_shape(value)}")
 
 
 def _shape(value: Any) -> str:
@@ -118,7 +123,10 @@ def after(value: Any) -> After:
     match = _QUANTILE.fullmatch(text)
     if match is None:
         try:
-            return After(duration_from("1ms")(text), None)
+            seconds = duration(text)
+            if seconds < units.parse_duration(SOONEST):
+                raise Fault("is too short", f"use {SOONEST} or more")
+            return After(seconds, None)
         except Fault as fault:
             raise Fault(fault.message, f"{fault.mend}, or p95") from None
     quantile = float(Decimal(match[1]) / 100)

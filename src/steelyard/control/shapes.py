@@ -5,7 +5,7 @@ So `given()` is all that is needed to make a spec, what is not given keeps the s
 effective.py walks the same table in the other direction.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import Field, fields
 from typing import Any, ClassVar, get_args
 
@@ -91,6 +91,17 @@ def shape_at(shape: type[Shape], path: tuple[str | int, ...]) -> type[Shape]:
     found = _shape_in(kind)
     assert found is not None, f"{path} is no mapping of {shape.__name__}"
     return found
+
+
+def shapes_below(shape: type[Shape], at: str = "") -> Iterator[tuple[str, type[Shape]]]:
+    """A shape and all shapes of mappings within it, each with where it stands: `pools.NAME.retry`."""
+    yield at or "the top of the file", shape
+    for field in shape.model_fields.values():
+        kind: Any = field.annotation
+        named = getattr(kind, "__origin__", None) is dict
+        within = _shape_in(_item(kind)) if getattr(kind, "__origin__", None) in (dict, tuple) else _shape_in(kind)
+        if within is not None:
+            yield from shapes_below(within, ".".join(filter(None, [at, str(field.alias), "NAME" if named else ""])))
 
 
 def _shape_in(kind: Any) -> type[Shape] | None:

@@ -124,13 +124,19 @@ def parse_percent(text: str) -> float:
     """The share (1.0 is all) of `20%`."""
     match = _PERCENT.fullmatch(text)
     if match is None:
-        raise Fault("is not a percentage", f"write {text}%" if _is_number(text) else "write it as 20%")
+        raise Fault("is not a percentage", _as_percent(text) if _is_number(text) else "write it as 20%")
     return float(Decimal(match[1]) / 100)
 
 
 def format_percent(share: float) -> str:
     """The form that `parse_percent` reads as the same number."""
     return f"{_plain(Decimal(repr(share)) * 100)}%"
+
+
+def _as_percent(number: str) -> str:
+    """What a number without its sign may mean: 20 is 20 %, and 0.2 as well."""
+    share = Decimal(number)
+    return f"write {_plain(share * 100)}%, or {number}% if so little is meant" if 0 < share < 1 else f"write {number}%"
 
 
 def _is_number(text: str) -> bool:
