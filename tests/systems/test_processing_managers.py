@@ -325,7 +325,7 @@ class TestGps:
         port = free_port()
         with program(EXAMPLE / "managers" / "gps.py", protocol, port, "here/0") as manager:
             manager.until(f"listens on {protocol} port {port}")
-            sends = [protocol, f"127.0.0.1:{port}", "--fixes", 4, "--every", 0]
+            sends = [protocol, "--fixes", 4, "--every", 0, f"127.0.0.1:{port}"]  # in the order of its README
             with program(EXAMPLE / "gps_sensor" / "gps_sensor.py", *sends) as sensor:
                 assert 0 == sensor.process.wait(PATIENCE_S)
                 sensor.end()

@@ -66,6 +66,8 @@ def over_udp(address: tuple[str, int], fixes: int, every_s: float = 0.0) -> list
 def place_of(text: str) -> tuple[str, int]:
     """`host:port`."""
     host, _, port = text.rpartition(":")
+    if not port.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT")
     return host.strip("[]") or "localhost", int(port)
 
 
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("address", nargs="?", type=place_of, default=("localhost", 9100))
     parser.add_argument("--fixes", type=int, default=10)
     parser.add_argument("--every", type=float, default=0.5, metavar="SECONDS")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # the address may stand behind the options
     send = over_tcp if options.protocol == "tcp" else over_udp
     try:
         for answer in send(options.address, options.fixes, options.every):
