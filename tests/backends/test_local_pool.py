@@ -688,6 +688,7 @@ def test_wrong_arguments_are_one_clear_error_each() -> None:
         ({"functions": work.do}, "functions: a list of one or more"),
         ({"functions": [lambda _: 1]}, "define it with `def` at the top level"),
         ({"processes": 0}, "processes: at least as many as functions, 1 "),
+        ({"processes": 100_000}, "processes: at most 1024 "),
         ({"queue_size": 0}, "queue_size: at least 1"),
         ({"processes": 1.5}, "processes and queue_size: whole numbers"),
         ({"queue_size": math.inf}, "processes and queue_size: whole numbers"),
@@ -699,6 +700,14 @@ def test_wrong_arguments_are_one_clear_error_each() -> None:
     ):
         with pytest.raises(PoolError, match=said):
             LocalPool(**{"functions": [work.do], **wrong})  # type: ignore[arg-type]
+
+
+async def test_a_time_to_wait_that_is_none_is_an_error_also_where_nobody_has_to_wait() -> None:
+    async with LocalPool([work.do], processes=1) as pool:
+        for wrong in ("1s", math.nan):
+            with pytest.raises(PoolError, match="queue_timeout: seconds "):
+                await pool.submit("ok", queue_timeout=wrong)  # type: ignore[arg-type]
+        assert 0 == pool.submitted
 
 
 async def test_a_pool_that_does_not_run_says_so() -> None:

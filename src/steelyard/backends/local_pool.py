@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, Self, overload
+from typing import Any, Final, Generic, Literal, Self, TypeGuard, overload
 
 from steelyard.backends import pool_wire as wire
 from steelyard.backends.answers import unsendable
@@ -31,6 +31,7 @@ from steelyard.backends.results import PoolClosed, PoolError, QueueFull, Result,
 
 ELSEWHERE: Final = "the pool runs in another event loop; SyncLocalPool can be used from anywhere"
 QUEUE_SIZE: Final = 1000  # enough that no worker waits for who fills it; a list of a million is not pickled at once
+MOST_PROCESSES: Final = 1024  # as of an entry of local backends: more is a slip, and takes the machine
 START_TIMEOUT_S: Final = 60.0  # some libraries take ten seconds to be imported, where many do it at once
 
 
@@ -64,6 +65,8 @@ class LocalPool(Generic[Task, Value]):
             raise PoolError(f"processes and queue_size: whole numbers (got {processes!r} and {queue_size!r})")
         if processes < len(functions):
             raise PoolError(f"processes: at least as many as functions, {len(functions)} (got {processes})")
+        if processes > MOST_PROCESSES:
+            raise PoolError(f"processes: at most {MOST_PROCESSES} (got {processes})")
         if queue_size < 1:
             raise PoolError(f"queue_size: at least 1 (got {queue_size})")
         self._functions = list(functions)
@@ -125,6 +128,8 @@ class LocalPool(Generic[Task, Value]):
         Raises TaskFailed, QueueFull, or PoolClosed. Cancelled, a task that no worker has begun is not done.
         """
         self._check()
+        if queue_timeout is not None and not _is_number(queue_timeout):
+            raise PoolError(f"queue_timeout: seconds (got {queue_timeout!r})")
         if not self._entrance.has_room():
             await self._entrance.wait(queue_timeout)
         return await self.submit_nowait(task, function=function, timeout=timeout)
@@ -291,9 +296,13 @@ class Awaited(asyncio.Future[Result[Task, Value]]):
 def _checked_timeout(timeout: object, name: str = "timeout") -> float | None:
     if timeout is None:
         return None
-    if not isinstance(timeout, int | float) or not timeout > 0:  # nor is a NaN
+    if not _is_number(timeout) or not timeout > 0:
         raise PoolError(f"{name}: seconds, more than 0 (got {timeout!r})")
     return timeout
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and value == value  # a NaN is none
 
 
 def _below(source: random.Random) -> Callable[[int], int]:
