@@ -586,9 +586,34 @@ def test_mistakes_are_said_at_once() -> None:
         lambda: faults.Delay(1, "in body", then=faults.Reset()),
         lambda: FaultyBackend(""),
         lambda: FaultyBackend().script([faults.Refuse()]),
+        lambda: Answer(framing="chunk"),  # type: ignore[arg-type]
+        lambda: faults.Drip(0.1, part="head"),  # type: ignore[arg-type]
+        lambda: faults.Endless("bodies"),  # type: ignore[arg-type]
+        lambda: faults.every(0, faults.Reset()),
+        lambda: faults.turns(0, faults.Reset()),
+        lambda: faults.share(50, faults.Reset(), random.random),
     ):
-        with pytest.raises(ValueError, match=r"none of|of an Answer|must have a letter|no fault of one request"):
+        said = r"none of|of an Answer|must have a letter|no fault of one request|write 1 or more|is no share"
+        with pytest.raises(ValueError, match=said):
             make()
+
+
+@pytest.mark.parametrize("wrong", [faults.Reset, "reset", 5, [faults.Reset()]])
+async def test_what_is_no_fault_is_said_where_it_is_set(wrong: Any) -> None:
+    backend = FaultyBackend()
+    with pytest.raises(TypeError, match="is no fault; write faults"):
+        backend.fault = wrong
+    for make in (
+        lambda: backend.script([wrong]),
+        lambda: faults.every(2, wrong),
+        lambda: faults.Delay(1, then=wrong),
+    ):
+        with pytest.raises(TypeError, match="is no fault; write faults"):
+            make()
+    with pytest.raises(TypeError, match="is no fault; write faults"):  # noqa: PT012
+        async with backend:
+            backend.fault = lambda _: wrong
+            await asked(backend)
 
 
 async def test_a_port_that_is_taken_is_an_error() -> None:

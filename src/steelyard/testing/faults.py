@@ -51,6 +51,7 @@ __all__ = [
 At = Literal["accept", "in request", "before head", "in head", "after head", "in body"]
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
+SUCH_AS: Final = "write faults.Reset(), with its brackets, or another one"
 _POINTS: Final = ("accept", "in request", "before head", "in head", "after head", "in body")
 
 
@@ -77,6 +78,12 @@ class Fault:
         raise NotImplementedError
 
 
+def _check(name: str, value: str, known: Sequence[str]) -> None:
+    """Of a word that is none of these a test would never know that it tests something else."""
+    if value not in known:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, known))}")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer(Fault):
     """No fault, or one that is well said: any status with any headers.
@@ -91,6 +98,9 @@ class Answer(Fault):
     body: bytes | None = None
     framing: Literal["length", "chunked", "close"] = "length"
     early: bool = False
+
+    def __post_init__(self) -> None:
+        _check("framing", self.framing, ("length", "chunked", "close"))
 
     async def play(self, talk: Talk) -> None:
         head, body = self.parts(talk)
@@ -128,8 +138,7 @@ class _At(Fault):
     of: Answer = HEALTHY
 
     def __post_init__(self) -> None:
-        if self.at not in _POINTS:
-            raise ValueError(f"at={self.at!r} is none of {', '.join(map(repr, _POINTS))}")
+        _check("at", self.at, _POINTS)
 
     @property
     def early(self) -> bool:
@@ -198,8 +207,7 @@ class Delay(Fault):
     then: Fault = HEALTHY
 
     def __post_init__(self) -> None:
-        if self.at not in _POINTS:
-            raise ValueError(f"at={self.at!r} is none of {', '.join(map(repr, _POINTS))}")
+        _check("at", self.at, _POINTS)
         if self.at in ("in head", "after head", "in body") and not isinstance(self.then, Answer):
             raise ValueError(f"a delay {self.at} is one of an Answer, not of {self.then!r}")
         of_request(self.then)
@@ -239,6 +247,9 @@ class Drip(Fault):
     size: int = 1
     part: Literal["answer", "body"] = "answer"
     of: Answer = HEALTHY
+
+    def __post_init__(self) -> None:
+        _check("part", self.part, ("answer", "body"))
 
     async def play(self, talk: Talk) -> None:
         head, body = self.of.parts(talk)
@@ -314,6 +325,9 @@ class Endless(Fault):
 
     what: Literal["head", "line", "body", "chunks"] = "head"
     most: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        _check("what", self.what, ("head", "line", "body", "chunks"))
 
     async def play(self, talk: Talk) -> None:
         start, piece = {
@@ -447,11 +461,13 @@ Chooser = Callable[[Request], Fault | None]
 
 def every(n: int, fault: Fault) -> Chooser:
     """The n-th request of each n meets it."""
+    _check_number(n)
     return _by_number(fault, lambda number: number % n == n - 1)
 
 
 def turns(n: int, fault: Fault) -> Chooser:
     """n requests are answered well, n meet it, and so on: a backend that flaps."""
+    _check_number(n)
     return _by_number(fault, lambda number: number // n % 2 == 1)
 
 
@@ -460,11 +476,15 @@ def share(part: float, fault: Fault, random: Callable[[], float]) -> Chooser:
 
     random: gives numbers from 0 to 1, such as `random.Random(7).random`, which a test can repeat.
     """
+    if not 0 <= part <= 1:
+        raise ValueError(f"part={part!r} is no share: write 0.1 for one in ten")
     return _by_number(fault, lambda _: random() < part)
 
 
 def of_request(fault: Fault) -> Fault:
-    """The fault, if a request can meet it. Raises ValueError where it strikes before there is one."""
+    """The fault, if a request can meet it. Raises ValueError where it strikes before there is one; TypeError."""
+    if not isinstance(fault, Fault):
+        raise TypeError(f"{fault!r} is no fault; {SUCH_AS}")
     if fault.on_accept or isinstance(fault, (PortFault, Flap)):
         raise ValueError(f"{fault!r} strikes before there is a request: set it as backend.fault")
     return fault
@@ -480,6 +500,11 @@ def _by_number(fault: Fault, meets: Callable[[int], bool]) -> Chooser:
         return fault if meets(number) else None
 
     return choose
+
+
+def _check_number(n: int) -> None:
+    if n < 1:
+        raise ValueError(f"n={n!r} requests: write 1 or more")
 
 
 def _split(at: At, head: bytes, body: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from steelyard.testing.faults import HEALTHY, BlackHole, Chooser, Fault, Flap, PortFault, Refuse, of_request
+from steelyard.testing.faults import HEALTHY, SUCH_AS, BlackHole, Chooser, Fault, Flap, PortFault, Refuse, of_request
 from steelyard.testing.talk import Malformed, Over, Request, Talk
 
 BACKLOG: Final = 512
@@ -72,6 +72,8 @@ class FaultyBackend:
 
     @fault.setter
     def fault(self, fault: Fault | Chooser | None) -> None:
+        if isinstance(fault, type) or not (fault is None or isinstance(fault, Fault) or callable(fault)):
+            raise TypeError(f"{fault!r} is no fault; {SUCH_AS}, a function of the request, or None")
         self._steps.clear()
         self._fault = fault
         if self._timer is not None:
@@ -88,6 +90,8 @@ class FaultyBackend:
         A step that strikes on accept is the next connection's.
         """
         for step in faults:
+            if step is not None and not isinstance(step, Fault):
+                raise TypeError(f"{step!r} is no fault; {SUCH_AS}, or None")
             if isinstance(step, (PortFault, Flap)):
                 raise ValueError(f"{step!r} is no fault of one request: set it as backend.fault")
         self.fault = faults[-1] if repeat_last and faults else None
