@@ -32,6 +32,19 @@ class Class:
 async def later(task):
     return b""
 
+def two(task, other):
+    return b""
+
+def none():
+    return b""
+
+class Odd:
+    __signature__ = property(lambda self: 1 / 0)
+
+    def __call__(self, task):
+        return b"odd"
+
+odd = Odd()
 number = 5
 """
 
@@ -52,7 +65,9 @@ def modules(tmp_path: Path) -> Iterator[Path]:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize(("name", "expected"), [("good:tell", b"body"), ("good:Class.tell", b"class")])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("good:tell", b"body"), ("good:Class.tell", b"class"), ("good:odd", b"odd")]
+)
 def test_a_function_is_found_in_the_directory(modules: Path, name: str, expected: bytes) -> None:
     assert expected == load(name, modules)(Task(b"body"))
     assert 1 == sys.path.count(str(modules))
@@ -76,6 +91,14 @@ def test_without_a_directory_what_is_installed_is_searched() -> None:
         ("good:absent", "good:absent: good has no absent: AttributeError: module 'good' has no attribute 'absent'"),
         ("good:number", "good:number: is an int and cannot be called; name a function(task)"),
         ("good:later", "good:later: is an async function; write a plain one, it has a thread of its own"),
+        (
+            "good:two",
+            "good:two: cannot be called with a task alone: missing a required argument: 'other'; write function(task)",
+        ),
+        (
+            "good:none",
+            "good:none: cannot be called with a task alone: too many positional arguments; write function(task)",
+        ),
         ("broken:tell", "broken:tell: cannot import broken: SyntaxError: invalid syntax (broken.py, line 2)"),
         ("raises:x", "raises:x: cannot import raises: ZeroDivisionError: division by zero ({}/raises.py, line 2)"),
         ("ends:x", "ends:x: cannot import ends: SystemExit: enough ({}/ends.py, line 2)"),

@@ -8,7 +8,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from pathlib import Path
 from traceback import walk_tb
 from typing import Final, NamedTuple
@@ -71,6 +71,9 @@ def load(name: str, directory: Path | None = None) -> Function:
         raise FunctionError(f"{name}: is {_a(made)} and cannot be called; name a function(task)")
     if iscoroutinefunction(made):
         raise FunctionError(f"{name}: is an async function; write a plain one, it has a thread of its own")
+    why = _cannot_take_a_task(made)
+    if why:
+        raise FunctionError(f"{name}: cannot be called with a task alone: {why}; write function(task)")
     return made
 
 
@@ -116,6 +119,19 @@ def described(exc: BaseException) -> str:
         return " ".join(f"{name}: {exc}".removesuffix(": ").split()) + place
     except Exception:
         return f"{name}, which cannot say what it is{place}"
+
+
+def _cannot_take_a_task(function: Function) -> str:
+    """What speaks against `function(task)`; nothing where it can be called so, or where nobody can say."""
+    try:
+        parameters = signature(function)
+    except Exception:  # what is written in C may have none, and somebody's own may raise anything
+        return ""
+    try:
+        parameters.bind(None)
+    except TypeError as exc:
+        return str(exc)
+    return ""
 
 
 def _a(value: object) -> str:
