@@ -81,7 +81,6 @@ def test_one_backend_put_in_before_the_others_is_all_that_changes() -> None:
 def test_values_are_written_as_in_the_file() -> None:
     assert [
         Change("changed", "pools.web.retry.budget", "20%", "off"),
-        Change("removed", "pools.web.retry.budget_floor", "3", None),
         Change("changed", "pools.web.retry.hold_body", "64KiB", "1MiB"),
         Change("changed", "pools.web.timeouts.connect", "3s", "250ms"),
         Change("changed", "pools.web.timeouts.total", "off", "90s"),

@@ -1,7 +1,7 @@
 """What `check` prints is the whole configuration, loads again to the same spec, and can say why each default is so."""
 
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,8 +15,6 @@ from steelyard.core.policy import registered
 from tests.control.own import OwnPolicies
 from tests.control.said import load
 from tests.control.test_models import ALL_KEYS
-
-Part = TypeVar("Part", spec.EjectionSpec, spec.BreakerSpec, spec.RetrySpec)
 
 SMALL = load("""
     listeners:
@@ -74,8 +72,6 @@ POOL_DEFAULTS = """\
     queue: off
 """
 
-BARE_DEFAULTS = POOL_DEFAULTS.replace("20%\n      budget_floor: 3", "off").replace("total: off", "total: 90s")
-
 EXPECTED = f"""\
 listeners:
   web:
@@ -122,7 +118,7 @@ pools:
     backends:
       - {{address: a:1, weight: 1, max_connections: off, tier: 0}}
     health_check: off
-{BARE_DEFAULTS}\
+{POOL_DEFAULTS.replace("20%", "off").replace("total: off", "total: 90s")}\
 access_log: "-"
 drain_timeout: 30s
 workers: auto
@@ -303,17 +299,10 @@ def checks(draw: st.DrawFn) -> spec.HealthCheckSpec:
     )
 
 
-def with_what_is_read(part: Part) -> Part:
-    """The same, with the default wherever the part does not read what was drawn."""
-    idle = unread_keys(part)
-    defaults: dict[str, Any] = {field.name: field.default for field in fields(part) if field.name in idle}
-    return replace(part, **defaults)
-
-
 @st.composite
 def ejections(draw: st.DrawFn) -> spec.EjectionSpec:
     penalty_s, more_s = draw(SECONDS), draw(SECONDS)
-    made = spec.EjectionSpec(
+    return spec.EjectionSpec(
         errors=draw(st.none() | st.integers(1, 20)),
         gateway_errors=draw(st.integers(1, 1000)),
         window_s=draw(SECONDS) + 1,
@@ -324,7 +313,6 @@ def ejections(draw: st.DrawFn) -> spec.EjectionSpec:
         penalty_s=penalty_s,
         max_penalty_s=penalty_s + more_s,
     )
-    return with_what_is_read(made)
 
 
 @st.composite
@@ -339,7 +327,9 @@ def breakers(draw: st.DrawFn) -> spec.BreakerSpec:
         trials=draw(COUNTS),
         **(slow if draw(st.booleans()) else {}),
     )
-    return with_what_is_read(made)
+    idle = unread_keys(made)
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(made) if field.name in idle}
+    return replace(made, **defaults)
 
 
 @st.composite
@@ -392,18 +382,16 @@ def pools(draw: st.DrawFn, name: str) -> spec.PoolSpec:
         backends=(*draw(backends), *(one for at in range(draw(st.integers(0, 2))) for one in draw(processes(at)))),
         policy=draw(policies()),
         health_check=check,
-        retry=with_what_is_read(
-            spec.RetrySpec(
-                tries=tries,
-                same_backend=draw(st.integers(0, 2)),
-                delay_s=delay_s,
-                max_delay_s=delay_s + draw(SECONDS | st.just(0.0)),
-                on_status=draw(some(st.sampled_from([503] if tries == 1 else [502, 503, 504]))),
-                budget=draw(st.none() | st.floats(0, 1)),
-                budget_floor=draw(COUNTS),
-                mark_down=check is not None and draw(st.booleans()),
-                hold_body_bytes=draw(st.integers(0, 2**40)),
-            )
+        retry=spec.RetrySpec(
+            tries=tries,
+            same_backend=draw(COUNTS),
+            delay_s=delay_s,
+            max_delay_s=delay_s + draw(SECONDS | st.just(0.0)),
+            on_status=draw(some(st.sampled_from([503] if tries == 1 else [502, 503, 504]))),
+            budget=draw(st.none() | st.floats(0, 1)),
+            budget_floor=draw(COUNTS),
+            mark_down=check is not None and draw(st.booleans()),
+            hold_body_bytes=draw(st.integers(0, 2**40)),
         ),
         timeouts=draw(st.builds(spec.PoolTimeouts, SECONDS, SECONDS, seconds_or_off, SECONDS, SECONDS)),
         max_idle=draw(COUNTS),

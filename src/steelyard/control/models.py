@@ -297,7 +297,7 @@ class Ejection(Shape):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rules.ejection_fits(self.spec(), self.given_keys())
+        rules.ejection_fits(self.spec(), frozenset(self.model_fields_set))
         return self
 
 
@@ -343,7 +343,7 @@ class Retry(Shape):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rules.retry_fits(self.spec(), self.given_keys())
+        rules.retry_fits(self.spec(), frozenset(self.model_fields_set))
         return self
 
 

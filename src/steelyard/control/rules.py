@@ -267,9 +267,9 @@ def check_fits(check: HealthCheckSpec, given: frozenset[str]) -> None:
         raise Faults(faults)
 
 
-def ejection_fits(ejection: EjectionSpec, given: Mapping[str, str]) -> None:
-    """There is a rule by which somebody is ejected, somebody may be, and penalties grow. given: field -> key."""
-    faults = unread.faults(ejection, given)
+def ejection_fits(ejection: EjectionSpec, given: frozenset[str]) -> None:
+    """There is a rule by which somebody is ejected, somebody may be, and penalties grow."""
+    faults: list[Fault] = []
     if (ejection.errors, ejection.gateway_errors, ejection.deviations) == (None, None, None):
         faults.append(Fault("nothing leads to an ejection", "write ejection: off, or errors: 5"))
     if ejection.max_ejected <= 0.0:
@@ -302,9 +302,9 @@ def mark_down_has_a_check(retry: "Retry | None", unchecked: bool) -> None:
         raise Fault(message, "take out health_check: off, or mark_down", at=("retry", "mark_down"))
 
 
-def retry_fits(retry: RetrySpec, given: Mapping[str, str]) -> None:
-    """Statuses that are no answer lead to another backend, and delays may grow. given: field -> key."""
-    faults = unread.faults(retry, given)
+def retry_fits(retry: RetrySpec, given: frozenset[str]) -> None:
+    """Statuses that are no answer lead to another backend, and delays may grow."""
+    faults: list[Fault] = []
     # A 503 may ask with Retry-After that its backend be left alone, whether or not another one is asked.
     if retry.tries == 1 and retry.on_status and 503 not in retry.on_status:
         message = "asks nobody else, as tries is 1"

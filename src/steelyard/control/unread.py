@@ -1,18 +1,18 @@
 """Keys that are not read for something else that their part says: they would be written in vain, and are refused.
 
 `rules` says so of a file, and what is shown or compared of a configuration (effective.py, changes.py) leaves them out.
+What is turned off by a word of its own (`budget: off`, `tries: 1`, `queue: off`) may keep the keys that shape it: who
+turns it off in a hurry should be able to turn it on again.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from steelyard.control.fault import Fault, Faults
-from steelyard.core.spec import BreakerSpec, EjectionSpec, HealthCheckSpec, LocalSpec, RetrySpec
+from steelyard.core.spec import BreakerSpec, HealthCheckSpec, LocalSpec
 
 if TYPE_CHECKING:
     from steelyard.control.models import Listener, Pool
-
-_OUT = "take it out"
 
 
 def unread_keys(part: Any) -> set[str]:
@@ -36,7 +36,7 @@ def priorities_are_read(listeners: "Mapping[str, Listener]", pools: "Mapping[str
     for name, listener in listeners.items():
         for at, route in enumerate(listener.routes or ()):
             pool = pools.get(route.pool or "")
-            if "priority" not in route.model_fields_set or (pool is not None and pool.queue is not None):
+            if "priority" not in route.model_fields_set or (pool is not None and "queue" in pool.model_fields_set):
                 continue
             where = ("listeners", name, "routes", at, "priority")
             if route.pool is None:
@@ -50,40 +50,10 @@ def priorities_are_read(listeners: "Mapping[str, Listener]", pools: "Mapping[str
 
 def _reasons(part: Any) -> dict[str, tuple[str, str]]:
     """Field -> why it is not read, and what to do about it."""
-    if isinstance(part, BreakerSpec):
-        return _of_breaker(part)
-    if isinstance(part, EjectionSpec):
-        return _of_ejection(part)
-    return _of_retry(part) if isinstance(part, RetrySpec) else {}
-
-
-def _of_breaker(breaker: BreakerSpec) -> dict[str, tuple[str, str]]:
-    if breaker.slow_call_s is not None:
+    if not isinstance(part, BreakerSpec) or part.slow_call_s is not None:
         return {}
     found = {"slow_rate": ("is not read without slow_call", "add slow_call: 2s")}
-    if breaker.error_rate is None:
-        no_shares = "is not read without error_rate or slow_call", _OUT
+    if part.error_rate is None:
+        no_shares = "is not read without error_rate or slow_call", "take it out"
         found |= dict.fromkeys(("min_requests", "window_s"), no_shares)
-    return found
-
-
-def _of_ejection(ejection: EjectionSpec) -> dict[str, tuple[str, str]]:
-    if ejection.deviations is not None:
-        return {}
-    found = dict.fromkeys(("min_requests", "min_backends"), ("is not read with deviations: off", _OUT))
-    if ejection.errors is None:
-        found["window_s"] = "is not read with errors: off and deviations: off", _OUT
-    return found
-
-
-def _of_retry(retry: RetrySpec) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    if retry.budget is None:
-        found["budget_floor"] = "is not read with budget: off", _OUT
-    if retry.same_backend == 0 and retry.tries == 1:
-        nothing = "is not read with tries: 1, which repeats nothing", "use tries: 2 or more, or take it out"
-        found |= dict.fromkeys(("delay_s", "max_delay_s", "budget", "budget_floor"), nothing)
-    elif retry.same_backend == 0 and retry.tries == 2:
-        at_once = "is never waited: a second backend is asked at once", "use tries: 3 or more, or take it out"
-        found |= dict.fromkeys(("delay_s", "max_delay_s"), at_once)
     return found
