@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from steelyard.core import policies as _built_in  # noqa: F401 (registers them)
 from steelyard.core.policy import names
 from steelyard.embed import LoadBalancer
 from tests.real.backends import Talk, backend
-from tests.real.client import Client, reset
+from tests.real.client import HOST, Client, reset
 from tests.real.programs import output
 from tests.real.support import ON_UVLOOP, Config, Running, free_ports, one_pool, running, until
 
@@ -51,6 +52,20 @@ async def name_of(lb: Running) -> str:
     name = (await client.reader.readline()).decode().strip()
     client.close()
     return name
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port where connecting comes to no end: its listener's queue is full, which swallows the SYN."""
+    with ExitStack() as sockets:
+        hole = sockets.enter_context(socket.socket())
+        hole.bind((HOST, 0))
+        hole.listen(0)
+        for _ in range(4):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(hole.getsockname())
+        yield hole.getsockname()[1]
 
 
 async def test_ten_random_megabytes_pass_both_ways_and_the_end_behind_them() -> None:
@@ -116,6 +131,32 @@ async def test_a_reset_is_a_reset_on_the_other_side() -> None:
             with pytest.raises(ConnectionResetError):
                 await client.reader.read()
             assert ["truncated"] == lb.words()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_client_that_resets_while_we_connect_keeps_no_place_whatever_it_has_sent(ends: bool) -> None:
+    with black_hole() as port:
+        async with running(tcp(port, pool={"timeouts": {"connect": "1h"}})) as lb:
+            client = await lb.client()
+            client.send(b"early")
+            if ends:
+                client.eof()
+            await until(lambda: lb.in_flight() == 1)
+            await asyncio.sleep(0.05)  # it has been read by now, and is read no more
+            reset(client.writer)
+            await until(lambda: lb.in_flight() == 0)
+            assert ["client_gone"] == lb.words()
+
+
+async def test_a_client_that_has_only_said_all_waits_for_its_backend_like_any_other() -> None:
+    with black_hole() as port:
+        async with running(tcp(port, pool={"timeouts": {"connect": "1500ms"}})) as lb:
+            client = await lb.client()
+            client.send(b"all of it")
+            client.eof()
+            with pytest.raises(ConnectionResetError):
+                await client.reader.read()
+            assert ["connect_timeout"] == lb.words()
 
 
 async def test_a_dead_backend_is_passed_over_and_none_at_all_is_a_reset() -> None:

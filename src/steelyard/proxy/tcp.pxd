@@ -50,6 +50,7 @@ cdef class TcpDownstream(Reach):
     cpdef data_received(self, bytes data)
     @cython.locals(upstream=TcpUpstream)
     cpdef bint eof_received(self)
+    cdef look_later(self)
     cdef pass_end_on(self, TcpUpstream upstream)
     cpdef pause_writing(self)
     @cython.locals(upstream=TcpUpstream)

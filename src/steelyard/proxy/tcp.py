@@ -2,7 +2,7 @@
 
 Bytes are not looked at, and not held: who sends faster than the other side reads is not read. What the client sends
 before it has its backend is read once, and the rest waits in the kernel; uvloop reads as soon as a connection is there,
-whatever `connection_made` says.
+whatever `connection_made` says. Who is not read is not heard to leave, so until then it is looked at now and then.
 
 Each side may end before the other (half-close): its end is passed on behind its last byte, and the other direction goes
 on. A reset is passed on as a reset, at once, and so is everything that is no end of either side's own: no backend, a
@@ -14,11 +14,12 @@ Source: nginx ngx_stream_proxy_module (proxy_half_close), RFC 9293 section 3.6 (
 
 from asyncio import Transport
 from socket import socket
-from typing import Any
+from typing import Any, Final
 
 from steelyard import errors
 from steelyard.core.backend import Backend
 from steelyard.errors import Kind
+from steelyard.proxy.broken import is_broken
 from steelyard.proxy.call import Call
 from steelyard.proxy.connections import PoolConnections
 from steelyard.proxy.context import ListenerContext
@@ -26,6 +27,9 @@ from steelyard.proxy.guest import reset
 from steelyard.proxy.half_close import half_close
 from steelyard.proxy.reach import Reach
 from steelyard.proxy.unread import unread
+
+# A client that is gone keeps its place for so long; each that waits for its backend costs a system call as often.
+LOOK_EVERY_S: Final = 0.5
 
 
 class TcpUpstream:
@@ -162,6 +166,7 @@ class TcpDownstream(Reach):
                 self.ahead += data
                 self.received += len(data)
                 self.transport.pause_reading()
+                self.look_later()
             return
         now = self.context.wheel.now()
         self.deadline = now + self.idle_s
@@ -177,7 +182,14 @@ class TcpDownstream(Reach):
         upstream = self.upstream
         if upstream is not None:
             self.pass_end_on(upstream)
+        else:
+            self.look_later()
         return not self.over
+
+    def look_later(self) -> None:
+        """It is not read before it has its backend: see now and then whether it is there still."""
+        if self.dial is not None:
+            self.context.wheel.expect(self, self.context.wheel.now() + LOOK_EVERY_S)
 
     def pass_end_on(self, upstream: TcpUpstream) -> None:
         """The client sends no more: nor do we to its backend, behind what was sent."""
@@ -257,6 +269,13 @@ class TcpDownstream(Reach):
         self.depart()
 
     def on_deadline(self, now: float) -> None:
+        if self.dial is not None and self.transport is not None:
+            if is_broken(self.transport):
+                self.give_up(errors.CLIENT_GONE)
+                reset(self.transport)
+            else:
+                self.look_later()
+            return
         left = self.held_bytes()
         if left < self.unsent:  # somebody reads, if slowly
             self.unsent = left
