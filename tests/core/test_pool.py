@@ -502,6 +502,18 @@ def test_any_other_failure_draws_on_the_budget(check: HealthCheckSpec | None) ->
     assert [True, True, False] == [pool.bears_retry(errors.CLOSED_EARLY, 1.0) for _ in range(3)]
 
 
+@pytest.mark.parametrize("check", [HealthCheckSpec(), None])
+@pytest.mark.parametrize("kind", [errors.CONNECT_FAILED, errors.CLOSED_EARLY])
+def test_a_retry_that_is_not_made_is_as_if_it_had_not_been_asked_for(
+    check: HealthCheckSpec | None, kind: errors.Kind
+) -> None:
+    pool = a_pool(retry=RetrySpec(budget=0.2, budget_floor=2), check=check)
+    assert pool.retry.withdraw(1.0)
+    assert pool.bears_retry(kind, 1.0)
+    pool.spared_retry(kind)
+    assert [True, False] == [pool.retry.withdraw(1.0) for _ in range(2)]
+
+
 def test_the_budget_is_the_specified_one() -> None:
     budget = a_pool(retry=RetrySpec(budget=None, budget_floor=7)).retry
     assert (None, 7) == (budget.share, budget.floor)

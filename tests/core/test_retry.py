@@ -1,6 +1,7 @@
 """core/retry.py: which tries may be repeated, and how many."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,11 +144,10 @@ def test_the_floor_is_one_for_all_workers() -> None:
     assert [False, False] == [budget.withdraw(100.0) for budget in (first, second)]
 
 
-@pytest.mark.interpreted
-def test_who_loses_the_race_for_a_free_one_looks_again() -> None:
-    class Raced(Table):
-        """The first time another worker is quicker."""
+def raced() -> Table:
+    """A table of one worker; the first swap, or the next one once `lost` is False, is won by another worker."""
 
+    class Raced(Table):
         lost = False
 
         def swap(self, row: int, cell: int, before: int, value: int) -> bool:
@@ -157,5 +157,46 @@ def test_who_loses_the_race_for_a_free_one_looks_again() -> None:
                 return False
             return super().swap(row, cell, before, value)
 
-    budget = a_budget(0.2, 3, Raced(bytearray(Table.size_bytes(1, 1)), 1))
+    return Raced(bytearray(Table.size_bytes(1, 1)), 1)
+
+
+@pytest.mark.interpreted
+def test_who_loses_the_race_for_a_free_one_looks_again() -> None:
+    budget = a_budget(0.2, 3, raced())
+    assert [True, True, False] == [budget.withdraw(100.0) for _ in range(3)]
+
+
+@pytest.mark.parametrize(("share", "floor"), [(None, 0), (1.0, 0), (1.0, 2), (0.0, 2)])
+def test_a_retry_that_is_not_made_costs_nothing_wherever_it_was_taken_from(share: float | None, floor: int) -> None:
+    budget, spared = a_budget(share, floor), a_budget(share, floor)
+    for one in (budget, spared):
+        one.deposit(100.0)
+    for _ in range(3):
+        for _ in range(2):
+            if spared.withdraw(100.0):
+                spared.put_back()
+        assert budget.withdraw(100.0) == spared.withdraw(100.0)
+
+
+def test_a_free_one_is_put_back_for_all_workers_but_not_into_a_window_that_another_one_has_begun() -> None:
+    buffer = bytearray(Table.size_bytes(1, 2))
+    first, second = (a_budget(0.2, 1, Table(buffer, 1, 2, number)) for number in range(2))
+    assert first.withdraw(100.0)
+    assert not second.withdraw(100.0)
+    first.put_back()
+    assert second.withdraw(100.0)
+    assert first.withdraw(100.0 + WINDOW_S)
+    assert second.withdraw(100.0 + 2 * WINDOW_S)
+    first.put_back()
+    assert not first.withdraw(100.0 + 2 * WINDOW_S)
+
+
+@pytest.mark.interpreted
+def test_who_loses_the_race_to_put_one_back_looks_again() -> None:
+    table: Any = raced()
+    table.lost = True
+    budget = a_budget(0.2, 3, table)
+    assert [True] * 3 == [budget.withdraw(100.0) for _ in range(3)]
+    table.lost = False  # another worker puts back one of its own
+    budget.put_back()
     assert [True, True, False] == [budget.withdraw(100.0) for _ in range(3)]

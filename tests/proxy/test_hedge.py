@@ -263,6 +263,19 @@ def test_each_is_paid_for_from_the_budget(make: Make) -> None:
     world.peers[1].take()
 
 
+def test_one_for_which_nobody_has_room_any_more_costs_the_budget_nothing(make: Make) -> None:
+    world = make("ab", hedge=HEDGE, policy="tests:too_late", retry=RetrySpec(budget=0.0, budget_floor=1))
+    client = world.client()
+    client >> GET
+    first = world.accept("a")
+    first << GOT
+    world.turn(0.5)
+    assert [] == world.dialled
+    assert world.pool.retry.withdraw(world.loop.clock)
+    first >> ok()
+    client << ok()
+
+
 def test_where_there_is_no_other_backend_nothing_is_asked(make: Make) -> None:
     world = make("a", hedge=HEDGE)
     client = world.client()

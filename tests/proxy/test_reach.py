@@ -41,6 +41,14 @@ def test_retries_cost_from_the_budget(make: Make) -> None:
     assert 1 == world.counters.read()["retries_refused"]
 
 
+def test_a_retry_for_which_nobody_has_room_any_more_costs_nothing(make: Make) -> None:
+    world = make("ab", policy="tests:too_late", retry=RetrySpec(budget=0.0, budget_floor=1))
+    client = connect(world)
+    world.refuse("a")
+    assert ([], "reset") == (world.dialled, client.end)
+    assert world.pool.retry.withdraw(world.loop.clock)
+
+
 def test_mark_down_takes_a_backend_out_until_a_check(make: Make) -> None:
     world = make("ab", retry=RetrySpec(mark_down=True), check=HealthCheckSpec())
     client = connect(world)

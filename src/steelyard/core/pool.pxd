@@ -76,6 +76,8 @@ cdef class Pool:
     @cython.locals(backend=Backend, home=Tier, circuit=int64_t)
     cpdef bint has_other(self, Pick request) except -1
     cpdef bint bears_retry(self, object kind, double now) except -1
+    cpdef int spared_retry(self, object kind) except -1
+    cdef bint is_free(self, object kind) except -1
     cpdef bint mark_down(self, Backend backend, double now) except -1
     cpdef bint ended(self, Backend backend, double now) except -1
     cpdef bint returned(self, Backend backend, double now) except -1

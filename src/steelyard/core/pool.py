@@ -351,13 +351,23 @@ class Pool:
     def bears_retry(self, kind: Kind, now: float) -> bool:
         """Whether the pool can bear one more try after a failure of this kind; counts it.
 
+        Where that try is not made after all, since somebody was quicker, say so at once with `spared_retry`.
+        """
+        return self.is_free(kind) or self.retry.withdraw(now)
+
+    def spared_retry(self, kind: Kind) -> int:
+        """The try that `bears_retry` has just allowed after such a failure is not made. Returns 0."""
+        return 0 if self.is_free(kind) else self.retry.put_back()
+
+    def is_free(self, kind: Kind) -> bool:
+        """Whether a try after such a failure costs the budget nothing.
+
         A connection that could not be opened has cost no backend anything, and where there are health checks it
         counts as a failed one, so that soon nobody asks there any more: the budget is for what reaches a backend.
         So it is for tasks, whose workers need not bear checks: a dead one must cost no task.
         """
-        if (self.checked or self.spec.approaches) and kind.phase is Phase.CONNECT:
-            return True
-        return self.retry.withdraw(now)
+        free: bool = (self.checked or self.spec.approaches) and kind.phase is Phase.CONNECT
+        return free
 
     def mark_down(self, backend: Backend, now: float) -> bool:
         """Take a backend out until checks bring it back. True when it was up (and the pool has checks)."""

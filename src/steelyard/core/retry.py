@@ -34,6 +34,7 @@ JITTER_STEPS: Final = 1000
 FLOOR: Final = cells.FLOOR
 FLOOR_SHIFT: Final = 20  # below it how many were used, above it since when, in monotonic milliseconds
 FLOOR_BITS: Final = (1 << FLOOR_SHIFT) - 1
+EARNED: Final = -1
 
 
 def may_retry(kind: Kind, method_idempotent: bool, body_held: bool, answer_begun: bool) -> bool:
@@ -65,6 +66,7 @@ class RetryBudget:
 
     share: retries earned by one request, or None to allow every retry. floor: retries free in every window.
     table, row: where those that were used are counted, for all workers; what was earned is each worker's own.
+    latest_of: the window whose free ones the latest retry was of, as its beginning in milliseconds; EARNED for none.
     """
 
     def __init__(self, share: float | None, floor: int, table: Table, row: int) -> None:
@@ -77,6 +79,7 @@ class RetryBudget:
         self.balance = 0
         self.earned = 0  # in this window
         self.window_start = 0.0
+        self.latest_of = EARNED
 
     def deposit(self, now: float) -> int:
         """Pay in for one request (its first try). Returns 0."""
@@ -93,8 +96,22 @@ class RetryBudget:
         self.roll(now)
         if self.balance >= TOKEN:
             self.balance -= TOKEN
+            self.latest_of = EARNED
             return True
         return self.use_floor(now)
+
+    def put_back(self) -> int:
+        """The retry that was taken out just now is not made after all. Returns 0."""
+        if not self.limited:
+            return 0
+        if self.latest_of == EARNED:
+            self.balance += TOKEN
+            return 0
+        while True:
+            cell = self.table.get(self.row, FLOOR)
+            # In a window that another worker has begun since, it was not taken.
+            if cell >> FLOOR_SHIFT != self.latest_of or self.table.swap(self.row, FLOOR, cell, cell - 1):
+                return 0
 
     def use_floor(self, now: float) -> bool:
         """Take one of the free ones; False when they are used up, by whomever. The window begins with the first one."""
@@ -109,6 +126,7 @@ class RetryBudget:
             if used >= self.floor:
                 return False
             if self.table.swap(self.row, FLOOR, cell, began_ms << FLOOR_SHIFT | used + 1):
+                self.latest_of = began_ms
                 return True
 
     def roll(self, now: float) -> int:

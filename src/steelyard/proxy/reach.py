@@ -133,6 +133,8 @@ class Reach(Guest):
         if blamed and len(request.tried) < connections.tries and pool.has_other(request):
             if pool.bears_retry(kind, now):
                 other = self.choose()
+                if not isinstance(other, Backend):
+                    pool.spared_retry(kind)
             else:
                 self.context.counters.add(RETRIES_REFUSED)
         if isinstance(other, Backend):

@@ -62,6 +62,7 @@ def acquire_other(
         return None
     chosen = connections.pool.acquire(request)
     if not isinstance(chosen, Backend):
+        connections.pool.spared_retry(kind)
         return None
     if connections.probes is not None:
         connections.probes.wake(now)

@@ -369,7 +369,10 @@ class Tries(Receiver):
         if not connections.pool.has_other(self.request) or not self._bears_retry(kind, now):
             return None
         chosen = connections.pool.acquire(self.request)
-        return chosen if isinstance(chosen, Backend) else None
+        if isinstance(chosen, Backend):
+            return chosen
+        connections.pool.spared_retry(kind)
+        return None
 
     def _note_tried(self, backend: Backend) -> None:
         """This request must not get that backend again."""
@@ -443,6 +446,8 @@ class Tries(Receiver):
             self.context.counters.add(HEDGES)
             self.hedge = Hedge(self, chosen, now)
             self.hedge.start(connections.of(chosen), now)
+        else:
+            connections.pool.retry.put_back()
 
     def on_hedge_won(self, now: float) -> None:
         """The second try is answered first."""

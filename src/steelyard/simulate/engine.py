@@ -292,7 +292,10 @@ class Engine:
         chosen = pool.acquire(visit)
         if self.probing:
             self.ask(visit.worker)
-        return chosen if isinstance(chosen, Backend) else None
+        if isinstance(chosen, Backend):
+            return chosen
+        pool.spared_retry(kind)
+        return None
 
     def move(self, visit: Visit, pool: Pool, old: Backend, other: Backend, latency_s: float, status: int) -> int:
         """Leave a backend for another one that is acquired. Returns 0."""
