@@ -203,6 +203,32 @@ def test_tries_at_the_same_backend_are_one(spied: Spied) -> None:
     assert [("a", False, 1.1), ("a", False, 0.0)] == spy.told
 
 
+def test_a_try_has_failed_also_where_its_client_does_not_wait_for_the_next_one_at_the_same_backend(
+    spied: Spied,
+) -> None:
+    world, spy = spied(retry=RetrySpec(same_backend=1, delay_s=1.0), check=HealthCheckSpec(fall=1))
+    world.pool.probed(world.pool.backends[0], True, 0.0)
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    assert ([], []) == (spy.told, world.changes)
+    client.reset()
+    assert [("a", True, UNKNOWN_S)] == spy.told
+    assert [("a", False)] == world.changes
+
+
+def test_a_next_try_at_the_same_backend_that_is_under_way_is_what_counts(spied: Spied) -> None:
+    world, spy = spied(retry=RetrySpec(same_backend=1, delay_s=1.0), check=HealthCheckSpec(fall=1))
+    client = world.client()
+    client >> GET
+    world.refuse("a")
+    world.turn(1.6)
+    assert ["a"] == world.dialled
+    client.reset()
+    assert [("a", False, UNKNOWN_S)] == spy.told
+    assert [] == world.changes
+
+
 def test_a_backend_that_is_too_slow_has_failed_without_a_time(spied: Spied) -> None:
     world, spy = spied(timeouts=PoolTimeouts(response_s=10.0))
     client, _ = asked(world)

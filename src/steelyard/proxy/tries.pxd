@@ -48,6 +48,7 @@ cdef class Tries(Receiver):
     cdef readonly bint request_done
     cdef int tries
     cdef int tries_here
+    cdef tuple failed_here
     cdef bint stale_retried
     cdef double asked_at
     cdef double latency_s

@@ -83,6 +83,7 @@ class Tries(Receiver):
         self.request_done = False
         self.tries = 0
         self.tries_here = 0
+        self.failed_here: tuple[Kind, str] | None = None  # the latest one, while the next one here is waited for
         self.stale_retried = False
         self.asked_at = now
         self.latency_s = UNKNOWN_S  # of this try
@@ -279,6 +280,7 @@ class Tries(Receiver):
         if safe and not races and self.tries_here < connections.same_backend and self._bears_retry(kind, now):
             self.timer = self.context.loop.call_later(self._pause_s(self.tries_here), self._try_again)
             self.tries_here += 1
+            self.failed_here = kind, detail
             return
         self._hold_against(backend, kind, detail, connections.mark_down and safe, now)
         if races:
@@ -320,6 +322,7 @@ class Tries(Receiver):
     def _try_again(self) -> None:
         """The next try, at a backend that is acquired."""
         self.timer = None
+        self.failed_here = None
         assert self.backend is not None
         now = self.context.wheel.now()
         if self.tries_here == 0:
@@ -514,6 +517,11 @@ class Tries(Receiver):
             assert self.connections is not None
             self.backend = None
             self.label = backend.label
+            if self.failed_here is not None:  # over in the pause: there is no next one, whose end would count
+                kind, detail = self.failed_here
+                self.failed_here = None
+                self._hold_against(backend, kind, detail, False, now)
+                failed = failed or self.is_blamed(kind)
             self._give_back(backend, failed, self.latency_s, status, now, final)
 
     def _give_back(
