@@ -299,6 +299,17 @@ def test_requests_of_backends_that_are_not_in_it_change_nothing() -> None:
     view.policy.began(PICK, view.backends[9])
 
 
+@pytest.mark.parametrize("row", [4, SIZE])
+def test_one_that_a_reload_has_made_anew_was_tried_all_the_same(row: int) -> None:
+    """Over the same row, when it was in another tier; over another one, when it had left in between."""
+    view = View([5] * SIZE)
+    was = view.backends[3]
+    view.backends[3] = Backend(was.spec, view.table, row, 0)
+    view.policy.rebuild(view.backends[:-1])
+    assert 3 == view.find(3)
+    assert 4 == view.policy.cheapest(Pick(no_chance, tried=[was]), 3, SIZE - 1)
+
+
 def test_a_hole_in_the_rows_is_nobodys_place() -> None:
     view = View([5] * (2 * SIZE))
     view.policy.rebuild(view.backends[::2])

@@ -3,6 +3,7 @@
 import pytest
 
 import steelyard.core.policies
+from steelyard.core.backend import Backend
 from steelyard.core.policy import Pick, Policy, create, names, register, registered
 from steelyard.core.spec import PolicySpec
 from tests.fakes_core import a_policy, a_table, no_chance
@@ -55,8 +56,9 @@ def test_candidates_are_the_available_and_untried_in_their_order() -> None:
     assert [a, d] == policy.candidates(Pick(no_chance, tried=[c]))
 
 
-def test_tried_means_that_very_backend() -> None:
+def test_tried_means_that_server_also_where_a_reload_has_made_its_backend_anew() -> None:
     _, (a, b) = a_policy("hash", [1, 1])
+    assert Pick(no_chance, tried=[b, a]).has_tried(Backend(a.spec, a.table, 0, 0))
     assert not Pick(no_chance).has_tried(a)
     assert not Pick(no_chance, tried=[]).has_tried(a)
     assert Pick(no_chance, tried=[b, a]).has_tried(a)

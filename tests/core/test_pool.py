@@ -54,7 +54,7 @@ from steelyard.core.table import (
     Table,
 )
 from steelyard.errors import BREAKER_OPEN, FULL, NONE_UP
-from tests.fakes_core import Ask, a_pool, a_table, no_chance, scripted
+from tests.fakes_core import Ask, a_pool, a_table, no_chance, scripted, seeded
 
 PICK = Pick(no_chance)
 
@@ -727,6 +727,27 @@ def test_a_backend_that_moves_to_another_tier_takes_its_numbers_along() -> None:
     assert "c" == hosts(pool, 1)
     pool.release(PICK, was, False, 1.0)
     assert (0, 1) == (moved.in_flight, made.ledger.table.total(pool.tiers[1].row, IN_FLIGHT))
+
+
+@pytest.mark.parametrize(
+    "policy", ["round_robin", "least_connections", "random", "peak_ewma", "maglev", "consistent_hash"]
+)
+def test_a_backend_that_was_tried_before_a_reload_moved_it_is_not_another_one(policy: str) -> None:
+    made = Reloaded(A, B, policy=policy)
+    pool = made.pool
+    request = Pick(seeded(1), 7)
+    first = taken(pool, request)
+    request.tried = [first]
+    made.reload(*(replace(one.spec, tier=1) for one in pool.backends))
+    made.reload(*(replace(one.spec, tier=0 if one is pool.backends[0] else 2) for one in pool.backends))
+    assert first not in pool.backends
+    other = taken(pool, request)
+    assert other.host != first.host
+    request.tried.append(other)
+    assert not pool.has_other(request)
+    refused(pool, request)
+    for backend in (first, other):
+        pool.release(request, backend, False, 1.0)
 
 
 def test_what_is_noticed_of_a_backend_in_its_old_tier_is_news_in_the_new_one() -> None:
@@ -1518,10 +1539,11 @@ class Life(RuleBasedStateMachine):
     @rule(tried=st.lists(AT, max_size=5), cookie=st.none() | AT, gone=st.booleans())
     def acquire(self, tried: list[int], cookie: int | None, gone: bool) -> None:
         were_there = [self.nth(at) for at in tried] + self.flying[:1] * gone
+        there = {one.address for one in were_there}  # a reload may have made it anew since
         request = Pick(no_chance) if cookie is None else cookied(self.pool, cookie % len(self.pool.backends))
         request.below, request.tried, request.now = self.chance, were_there, self.now
         free = [
-            [one for one in self.takers(tier) if self.flying_at(one) < LIMIT and one not in were_there]
+            [one for one in self.takers(tier) if self.flying_at(one) < LIMIT and one.address not in there]
             for tier in range(4)
         ]
         lawful = next((ones for ones in free if ones), [])
@@ -1529,8 +1551,8 @@ class Life(RuleBasedStateMachine):
         if kept is not None and kept in free[kept.tier]:
             lawful = [kept]
         # Whether somebody would serve is asked before `acquire`, which takes trials.
-        full = any(one not in were_there for tier in range(4) for one in self.takers(tier))
-        open_only = any(one not in were_there for tier in range(4) for one in self.takers(tier, True))
+        full = any(one.address not in there for tier in range(4) for one in self.takers(tier))
+        open_only = any(one.address not in there for tier in range(4) for one in self.takers(tier, True))
         assert self.pool.has_other(request) == bool(lawful)
         circuits = {one: one.circuit() for one in self.pool.backends}
         found = self.pool.acquire(request)

@@ -48,3 +48,5 @@ cdef class Cheapest(Policy):
     cdef play_all(self)
     @cython.locals(at=Py_ssize_t, place=Py_ssize_t)
     cdef Py_ssize_t place(self, Backend backend)
+    @cython.locals(at=Py_ssize_t, place=Py_ssize_t, other=Backend)
+    cdef Py_ssize_t place_anew(self, Backend backend)

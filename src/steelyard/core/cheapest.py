@@ -124,12 +124,12 @@ class Cheapest(Policy):
         if tried is None:
             return self.winner(start)
         for backend in tried:
-            at = self.place(backend)
+            at = self.place_anew(backend)
             if at != NOBODY:
                 self.put(at, inf)
         found = self.winner(start)
         for backend in tried:
-            at = self.place(backend)
+            at = self.place_anew(backend)
             if at != NOBODY:
                 self.look(at)
         return found
@@ -216,3 +216,14 @@ class Cheapest(Policy):
             return NOBODY
         place = self.places[at]
         return place if place != NOBODY and self.backends[place] is backend else NOBODY
+
+    def place_anew(self, backend: Backend) -> int:
+        """The same where a reload may have made it anew since, also over another row: for what fails, a look at all."""
+        place = self.place(backend)
+        if place != NOBODY:
+            return place
+        for at in range(len(self.backends)):
+            other = self.backends[at]
+            if other.key == backend.key:
+                return at
+        return NOBODY

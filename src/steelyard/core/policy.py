@@ -55,11 +55,11 @@ class Pick:
         return self.get(name)
 
     def has_tried(self, backend: Backend) -> bool:
-        """Whether this request was at that backend before."""
+        """Whether this request was at that backend before: it may have been made anew by a reload since."""
         if self.tried is None:
             return False
         for other in self.tried:
-            if other is backend:
+            if other.key == backend.key:
                 return True
         return False
 
