@@ -31,9 +31,9 @@ from steelyard.control.watch import FileWatch
 from steelyard.core.pool import Pool
 from steelyard.core.spec import Spec
 from steelyard.core.table import Table
-from steelyard.errors import ListenError, SteelyardError
+from steelyard.errors import SteelyardError
 from steelyard.observe.accesslog import OnRecord
-from steelyard.proxy.bind import Address, SocketFile, bind, key_of, ours_yet
+from steelyard.proxy.bind import Address, SocketFile, bind, key_of, let_beside
 from steelyard.worker import Worker
 
 _log = logging.getLogger("steelyard")
@@ -287,12 +287,10 @@ def _bind_new(spec: Spec, worker: Worker) -> tuple[Sockets, dict[str, SocketFile
         for listener in spec.listeners:
             key = key_of(listener)
             if key not in worker.listeners:
-                try:
-                    sockets[key] = bind(listener)
-                except ListenError as exc:
-                    if any(key == key_of(left.spec) for left in worker.leaving):
-                        raise ours_yet(listener) from exc
-                    raise
+                left = worker.answering(key)
+                for one in left:
+                    let_beside(one.socks or ())
+                sockets[key] = bind(listener, beside=bool(left))
                 if listener.path is not None:
                     files[key] = SocketFile(listener.path)
     except BaseException:

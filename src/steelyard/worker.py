@@ -199,8 +199,16 @@ class Worker:
             self.listeners[key] = made(self.loop, its_spec, context, sockets.get(key), self._capacity)
             if not self.stopping:
                 await self.listeners[key].start()
+                for left in self.answering(key):
+                    left.answer_beside(self.listeners[key].socks or ())
         for listener in (*self.listeners.values(), *self.leaving):
             listener.context.on_record = on_record
+
+    def answering(self, key: str) -> list[UdpListener]:
+        """Those that were taken out, and whose sessions go on at the address that has this key."""
+        return [
+            one for one in self.leaving if isinstance(one, UdpListener) and key_of(one.spec) == key and one.sessions
+        ]
 
     def _router(self, spec: ListenerSpec) -> Router:
         router = Router(spec.routes)

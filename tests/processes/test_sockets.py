@@ -122,22 +122,26 @@ def test_what_is_not_wanted_any_more_is_closed(sockets: Sockets) -> None:
     assert ({f"api={HOST}:0"}, False) == (sockets.keys(), listens(port))
 
 
-def test_a_port_that_sessions_of_our_own_have_yet_is_told_from_one_that_a_stranger_has(sockets: Sockets) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_from_which_sessions_of_our_own_answer_yet_can_be_had_again_but_not_a_strangers(
+    sockets: Sockets, workers: int
+) -> None:
     port = unused_port()
     words = listener(port=port, protocol="udp")
-    sockets.bind([words], 2)
-    ((_, worker_s),) = sockets.of(0, 2)
-    going_on = worker_s.dup()
-    sockets.keep([])
-    with going_on, pytest.raises(ListenError, match="the port is in use; sessions of our own listener"):
-        sockets.bind([words], 2)
-    sockets.bind([words], 2)
-    sockets.keep([words])
-    sockets.close(files_too=True)
+    for _ in range(2):
+        sockets.bind([words], workers)
+        going_on = [sock.dup() for number in range(workers) for _, sock in sockets.of(number, workers)]
+        sockets.keep([])
+        sockets.bind([words], workers)
+        assert [port] * workers == [sock.getsockname()[1] for sock in sockets.held[f"udp:{HOST}:{port}"]]
+        for sock in going_on:
+            sock.close()
+        sockets.keep([])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as another balancer's would be
         stranger.bind((HOST, port))
         with pytest.raises(ListenError, match="the port is in use; stop the other program"):
-            sockets.bind([words], 2)
+            sockets.bind([words], workers)
 
 
 def test_what_is_new_can_be_forgotten_and_the_rest_stays(sockets: Sockets) -> None:

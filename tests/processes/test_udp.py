@@ -75,6 +75,28 @@ async def test_a_reload_changes_nothing_for_sessions(tmp_path: Path) -> None:
         await ended(lb)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_listener_that_comes_back_while_its_sessions_go_on_serves_at_once_and_their_answers_go_out(
+    tmp_path: Path, workers: int
+) -> None:
+    async with servers(1, silent) as (backend,):
+        config = of_workers(workers, backend.port, listener={"answers": 1, "bind": f"{HOST}:{unused_port()}"})
+        other = of_workers(workers, backend.port, listener={"bind": f"{HOST}:{unused_port()}"})
+        async with balancing(tmp_path, config) as lb, callers(lb.port, MANY) as clients:
+            for client in clients:
+                client.send(b"before")
+            await until(lambda: len(backend.asked) == MANY)
+            await lb.reload(other)
+            await lb.reload(config)
+            for client in clients:
+                client.send(b"after")
+            await until(lambda: len(backend.asked) == 2 * MANY, "no datagram comes to sockets that nobody reads")
+            for asked, place in backend.asked:
+                backend.transport.sendto(asked, place)
+            await until(lambda: all(sorted(client.got) == [b"after", b"before"] for client in clients))
+            await ended(lb)
+
+
 async def test_a_worker_that_is_killed_leaves_no_session_in_flight_and_its_clients_are_served_on(
     tmp_path: Path,
 ) -> None:

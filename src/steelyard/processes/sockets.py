@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from steelyard.core.spec import UDP, ListenerSpec
 from steelyard.errors import ListenError
 from steelyard.processes.notify import activated
-from steelyard.proxy.bind import SocketFile, address_of, bind, key_of, more, ours_yet
+from steelyard.proxy.bind import SocketFile, address_of, are_open, bind, key_of, let_beside, more
 
 # Where a program that is upgraded tells its successor which descriptors are which sockets.
 INHERITED: Final = "STEELYARD_SOCKETS"
@@ -50,13 +50,14 @@ class Sockets:
 
     inherited: of the program before, by key. activated: of systemd, by the listener's name or key.
     files: of unix sockets, which are removed with them; those that are inherited only from `keep` on, since the program
-    before goes on with them when we do not come up. left: keys of UDP that were closed, and that workers may have yet.
+    before goes on with them when we do not come up. left: of UDP, the inodes of those that were closed here, from which
+    workers may answer yet.
     """
 
     def __init__(self) -> None:
         self.held: dict[str, list[socket.socket]] = {}
         self.new: set[str] = set()
-        self.left: set[str] = set()
+        self.left: dict[str, set[int]] = {}
         self.for_all: set[str] = set()  # keys of those that all workers share
         self.files: dict[str, SocketFile] = {}
         handed = {key: _Handed(*words) for key, words in json.loads(os.environ.pop(INHERITED, "{}")).items()}
@@ -120,10 +121,8 @@ class Sockets:
     def _bound(self, spec: ListenerSpec, workers: int) -> list[socket.socket]:
         """New ones. Raises ListenError, which says so where it is we ourselves who have the port."""
         try:
-            return bind(spec, workers)
+            return bind(spec, workers, are_open(self.left.get(key_of(spec), set())))
         except ListenError as exc:
-            if key_of(spec) in self.left and "in use" in exc.what:
-                raise ours_yet(spec) from exc
             ours = [
                 str(address_of(held[0]))
                 for held in (*self.held.values(), *self.inherited.values())
@@ -161,12 +160,11 @@ class Sockets:
         self.new.clear()
         self.files.update({key: SocketFile(path) for key, path in self.files_before.items()})
         self.held.update(self.inherited)
-        self.left -= wanted
         self.files_before.clear()
         self.inherited.clear()
         for key in [key for key in self.held if key not in wanted]:
             if _is_udp(self.held[key][0]):
-                self.left.add(key)
+                self.left[key] = let_beside(self.held[key])
             self._close(key)
 
     def forget_new(self) -> None:

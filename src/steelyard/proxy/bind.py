@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -54,13 +55,14 @@ def address_of(sock: socket.socket) -> Address:
     return Address("", 0, name) if sock.family == socket.AF_UNIX else Address(*name[:2])
 
 
-def bind(spec: ListenerSpec, share: int = 1) -> list[socket.socket]:
+def bind(spec: ListenerSpec, share: int = 1, beside: bool = False) -> list[socket.socket]:
     """The listener's sockets, one for each of `share` workers; a unix socket is one for all of them.
 
-    Port 0 is one free port for all. Raises ListenError, which names the mend; then none is left open.
+    Port 0 is one free port for all. beside: of UDP, our own sockets have the port yet (`let_beside`).
+    Raises ListenError, which names the mend; then none is left open.
     """
     try:
-        return [_unix_socket(spec, spec.path)] if spec.path is not None else _port_sockets(spec, share)
+        return [_unix_socket(spec, spec.path)] if spec.path is not None else _port_sockets(spec, share, beside)
     except socket.gaierror as exc:
         mend = f"no such address ({exc.strerror}); bind an IP address of this machine"
         raise ListenError(spec.name, f"{spec.address}: {mend}") from exc
@@ -68,11 +70,23 @@ def bind(spec: ListenerSpec, share: int = 1) -> list[socket.socket]:
         raise ListenError(spec.name, f"{spec.address}: {_mend(exc, spec)}") from exc
 
 
-def ours_yet(spec: ListenerSpec) -> ListenError:
-    """What to say of a port that is in use, when a reload has taken out our own listener of it: its sessions go on."""
-    who = "sessions of our own listener, which was taken out, may have it until drain_timeout is over"
-    shown = f"`ss -lunp sport = :{spec.port}` shows it"
-    return ListenError(spec.name, f"{spec.address}: the port is in use; {who}; reload again then ({shown})")
+def let_beside(socks: Iterable[socket.socket]) -> set[int]:
+    """Let others of ours have the port beside these, from which only answers go out any more. Returns their inodes."""
+    inodes = set()
+    for sock in socks:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        inodes.add(os.fstat(sock.fileno()).st_ino)
+    return inodes
+
+
+def are_open(inodes: set[int]) -> bool:
+    """Whether any process has one of these UDP sockets yet. Source: proc(5), /proc/net/udp."""
+    for table in ("udp", "udp6"):
+        with suppress(OSError), open(f"/proc/net/{table}", encoding="ascii") as lines:
+            next(lines)
+            if any(int(line.split()[9]) in inodes for line in lines):
+                return True
+    return False
 
 
 def more(sock: socket.socket, backlog: int) -> socket.socket:
@@ -88,15 +102,16 @@ def more(sock: socket.socket, backlog: int) -> socket.socket:
     return _listening(made, backlog)
 
 
-def _port_sockets(spec: ListenerSpec, share: int) -> list[socket.socket]:
+def _port_sockets(spec: ListenerSpec, share: int, beside: bool) -> list[socket.socket]:
     wanted = socket.SOCK_DGRAM if spec.protocol == UDP else socket.SOCK_STREAM
     family, kind, _, _, address = socket.getaddrinfo(spec.host, spec.port, type=wanted, flags=socket.AI_PASSIVE)[0]
     v6only = spec.host != "::"  # [::] is every IPv4 address too
-    if share == 1:
+    if share == 1 and not beside:
         return [_listening(_port_socket(kind, family, address, v6only, shared=False), spec.backlog)]
     # Whoever shares a port is not told that another balancer of the same user has it: the two would serve by turns.
     # One that does not share is told.
-    _port_socket(kind, family, address, v6only, shared=False).close()
+    if not beside:
+        _port_socket(kind, family, address, v6only, shared=False).close()
     made: list[socket.socket] = []
     try:
         for _ in range(share):

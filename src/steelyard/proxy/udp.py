@@ -145,6 +145,18 @@ class UdpListener:
             session.retire(now)
         self._close_when_done()
 
+    def answer_beside(self, socks: Sequence[socket.socket]) -> None:
+        """Another listener receives on this address: answer from its sockets, as what comes to ours is not read."""
+        if not socks or address_of(socks[0]) != self.address:  # any free port would do, and this is another one
+            return
+        for sock in self.socks or ():
+            sock.close()
+        front = socks[0].dup()
+        front.setblocking(False)  # where its descriptor was handed over, `dup` has taken it for one that waits
+        self.socks = (front,)
+        for session in self.sessions.values():
+            session.front = front
+
     def drop(self) -> None:
         """End all sessions at once."""
         self.stopping = True
