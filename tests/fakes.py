@@ -32,7 +32,6 @@ from typing import Any, Final, Self
 from steelyard.control.ledger import Ledger
 from steelyard.core.backend import Backend
 from steelyard.core.door import IN_FLIGHT as DOOR_IN_FLIGHT
-from steelyard.core.policy import Pick, Policy, register
 from steelyard.core.pool import Pool
 from steelyard.core.router import Router
 from steelyard.core.spec import (
@@ -65,16 +64,6 @@ READ_BYTES: Final = 256_000  # the most that uvloop hands over in one read
 CALLBACK_S: Final = 1e-6
 # More rounds than any script needs: two callbacks that keep waking each other.
 MAX_ROUNDS: Final = 100_000
-
-
-class TooLate(Policy):
-    """The policy `tests:too_late`: the first backend; and no other, as if other workers had filled it just now."""
-
-    def pick(self, request: Pick) -> Backend | None:
-        return None if request.tried else self.backends[0]
-
-
-register("tests:too_late", TooLate, "for tests")
 
 
 class FakeTimer:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from steelyard.core import policy
+from steelyard.core.backend import Backend
+from steelyard.core.policy import Pick, Policy
 from tests.fakes import World
 from tests.proxy.datagrams import Datagrams
 
@@ -40,3 +43,19 @@ def datagrams() -> Iterator[Callable[..., Datagrams]]:
     yield build
     for stage in made:
         stage.over()
+
+
+class TooLate(Policy):
+    """The first backend; and no other, as if other workers had filled it just now."""
+
+    def pick(self, request: Pick) -> Backend | None:
+        return None if request.tried else self.backends[0]
+
+
+@pytest.fixture
+def too_late() -> Iterator[str]:
+    """The name of a policy that finds nobody for a second try; other tests know nothing of it."""
+    name = "tests:too_late"
+    policy.register(name, TooLate, "of a test")
+    yield name
+    del policy._REGISTER[name]

@@ -263,8 +263,8 @@ def test_each_is_paid_for_from_the_budget(make: Make) -> None:
     world.peers[1].take()
 
 
-def test_one_for_which_nobody_has_room_any_more_costs_the_budget_nothing(make: Make) -> None:
-    world = make("ab", hedge=HEDGE, policy="tests:too_late", retry=RetrySpec(budget=0.0, budget_floor=1))
+def test_one_for_which_nobody_has_room_any_more_costs_the_budget_nothing(make: Make, too_late: str) -> None:
+    world = make("ab", hedge=HEDGE, policy=too_late, retry=RetrySpec(budget=0.0, budget_floor=1))
     client = world.client()
     client >> GET
     first = world.accept("a")

@@ -41,8 +41,8 @@ def test_retries_cost_from_the_budget(make: Make) -> None:
     assert 1 == world.counters.read()["retries_refused"]
 
 
-def test_a_retry_for_which_nobody_has_room_any_more_costs_nothing(make: Make) -> None:
-    world = make("ab", policy="tests:too_late", retry=RetrySpec(budget=0.0, budget_floor=1))
+def test_a_retry_for_which_nobody_has_room_any_more_costs_nothing(make: Make, too_late: str) -> None:
+    world = make("ab", policy=too_late, retry=RetrySpec(budget=0.0, budget_floor=1))
     client = connect(world)
     world.refuse("a")
     assert ([], "reset") == (world.dialled, client.end)

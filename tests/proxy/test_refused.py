@@ -80,8 +80,8 @@ def test_without_a_budget_nobody_else_is_asked_and_that_is_counted(datagrams: Ma
     given_back(stage, request, first)
 
 
-def test_one_for_which_nobody_has_room_any_more_costs_the_budget_nothing(datagrams: Make) -> None:
-    stage = datagrams(2, policy="tests:too_late", retry=RetrySpec(budget=0.0, budget_floor=1))
+def test_one_for_which_nobody_has_room_any_more_costs_the_budget_nothing(datagrams: Make, too_late: str) -> None:
+    stage = datagrams(2, policy=too_late, retry=RetrySpec(budget=0.0, budget_floor=1))
     request = call()
     first = acquired(stage, request)
     assert acquire_other(stage.connections, request, first, CONNECT_FAILED, 1.0, stage.counters) is None
